@@ -1,0 +1,75 @@
+# make run    the miniature, from raw text to tables, in its own environment
+# make test   the tests            make lint    style and workflow lint
+# make lock   resolve envs/*.in into envs/*.lock again
+#
+# PYTHON=python3.12 chooses the interpreter (3.11 to 3.13); TORCH=gpu installs the CUDA build.
+
+PYTHON ?= python3
+TORCH ?= cpu
+VENV ?= .venv
+ARGUMENTS ?=
+
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/local.in)
+
+.PHONY: run test lint format lock docs clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/local.ready
+	@echo "Running the workflow; products go to results/, logs to results/logs/."
+	@snakemake --quiet rules $(ARGUMENTS)
+	@test ! -f results/tables/main.md || { cat results/tables/main.md; echo; echo "The report: $(CURDIR)/results/report.html"; }
+
+test: $(VENV)/test.ready
+	python -m pytest
+
+lint: $(VENV)/test.ready
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+format: $(VENV)/test.ready
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile rules
+
+docs: $(VENV)/test.ready
+	python -c "import sys, yaml; sys.path.insert(0, 'scripts'); from jz3.configuration import document; print(document(yaml.safe_load(open('rules/schemas/config.schema.yaml'))), end='')" > docs/configuration.md
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is another. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and apart: where the index offers a CPU build, no CUDA gigabytes are fetched.
+$(VENV)/local.ready: envs/local.lock | $(VENV)/bin/python
+	@echo "Installing the environment into $(VENV) (a few minutes, once) ..."
+ifeq ($(TORCH),cpu)
+	@python -m pip install --quiet "torch==$(TORCH_VERSION)+cpu" 2>/dev/null \
+	  || { echo "No CPU build of torch in this index; installing the default build."; \
+	       python -m pip install --quiet "torch==$(TORCH_VERSION)"; }
+else
+	@python -m pip install --quiet "torch==$(TORCH_VERSION)"
+endif
+	@python -m pip install --quiet --no-deps -r envs/local.lock
+	@touch $@
+
+$(VENV)/test.ready: envs/test.lock $(VENV)/local.ready
+	@python -m pip install --quiet --no-deps -r envs/test.lock
+	@touch $@
+
+# The locks hold every package but torch and what only its CUDA build needs.
+lock: $(VENV)/bin/python
+	python -m pip install --quiet uv
+	for name in local test; do \
+	  uv pip compile envs/$$name.in --universal --python-version 3.11 --no-header --no-annotate \
+	    $$( [ $$name = test ] && echo "-c envs/local.lock" ) \
+	    | grep -vE '^(torch|triton|cuda-|nvidia-)' > envs/$$name.lock; \
+	done
+
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache

@@ -1,0 +1,43 @@
+# Problem sets in one form, for evaluation, fine-tuning and as influence targets.
+#
+# Reads:  benchmarks; the source, dataset or files of each split
+# Writes: <results>/benchmarks/{benchmark}/{split}.parquet
+
+
+rule prepare_benchmark:
+    """Read, or generate, one split of a benchmark."""
+    input:
+        files=split_files,
+    output:
+        problems=ensure(
+            "<results>/benchmarks/{benchmark}/{split}.parquet", non_empty=True
+        ),
+    log:
+        "<results>/logs/benchmarks/prepare_benchmark.{benchmark}.{split}.log",
+    benchmark:
+        "<results>/timings/benchmarks/prepare_benchmark.{benchmark}.{split}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        recipe=lambda wc: canonical(split_of(wc)),
+        code=code_version("prepare_benchmark.py"),
+        seed=config["seed"],
+        files=lambda wc, input: option("--files", input.files),
+    shell:
+        "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark:q}"
+        " --split {wildcards.split:q} {params.files} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.problems:q} --log {log:q}"
+
+
+rule benchmarks:
+    """Target: every configured split of every benchmark."""
+    input:
+        [
+            f"<results>/benchmarks/{name}/{split}.parquet"
+            for name, entry in config["benchmarks"].items()
+            for split in entry["splits"]
+        ],

@@ -1,0 +1,84 @@
+# Models answer benchmarks; answers are graded twice (paper, section 4).
+#
+# Reads:  evaluation, models, tables; test splits; model checkpoints
+# Writes: <results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet
+#         <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet
+#         <results>/evaluation/{model}/{mode}/{benchmark}/disagreements.csv   strict against released
+
+
+rule answer_benchmark:
+    """Let a model answer a benchmark's test split."""
+    input:
+        problems="<results>/benchmarks/{benchmark}/test.parquet",
+        model=lambda wc: model_folder(wc.model),
+    output:
+        answers=ensure(
+            "<results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet",
+            non_empty=True,
+        ),
+    log:
+        "<results>/logs/evaluation/answer_benchmark.{model}.{mode}.{benchmark}.log",
+    benchmark:
+        "<results>/timings/evaluation/answer_benchmark.{model}.{mode}.{benchmark}.tsv"
+    conda:
+        "../envs/vllm.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"]["generate"],
+        mem_mb=lambda wc, attempt: generation_memory(
+            parameters(base_of("models", wc.model)), attempt
+        ),
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **config["evaluation"],
+                **generation(),
+                "template": config["models"][wc.model]["template"],
+                "execution": config["execution"],
+            }
+        ),
+        code=code_version("answer_benchmark.py"),
+        seed=config["seed"],
+        state="<results>/evaluation/{model}/{mode}/{benchmark}/state",
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/answer_benchmark.py"
+        " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
+        " --state {params.state:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.answers:q} --log {log:q}"
+
+
+rule grade_answers:
+    """Grade answers by both sets of rules; list where they differ."""
+    input:
+        answers="<results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet",
+    output:
+        grades=ensure(
+            "<results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet",
+            non_empty=True,
+        ),
+        disagreements=ensure(
+            "<results>/evaluation/{model}/{mode}/{benchmark}/disagreements.csv",
+            non_empty=True,
+        ),
+    log:
+        "<results>/logs/evaluation/grade_answers.{model}.{mode}.{benchmark}.log",
+    benchmark:
+        "<results>/timings/evaluation/grade_answers.{model}.{mode}.{benchmark}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        code=code_version("grade_answers.py"),
+    shell:
+        "python scripts/grade_answers.py --answers {input.answers:q} --code {params.code:q}"
+        " --output {output.grades:q} --disagreements {output.disagreements:q} --log {log:q}"
+
+
+rule evaluation:
+    """Target: all graded answers that the tables need."""
+    input:
+        [f"{folder}/grades.parquet" for folder in all_evaluations()],

@@ -1,0 +1,185 @@
+# Which texts yield the problems that help most (paper, section 3.3; LESS, arXiv 2402.04333).
+#
+# Reads:  influence, recipes; passages; a synthesizer; training problems of the targets
+# Writes: <results>/influence/{influence}/candidates.parquet       problems by the synthesizer
+#         <results>/influence/{influence}/reference/               adapter and moments per epoch
+#         <results>/influence/{influence}/gradients.safetensors    the targets' mean directions
+#         <results>/influence/{influence}/scores.parquet           one row per candidate
+
+
+rule synthesize_candidates:
+    """Write one problem per candidate passage."""
+    input:
+        passages="<results>/corpus/passages.parquet",
+        exclude=earlier_picks,
+        prompts=lambda wc: prompt_files(influence_entry(wc)["mode"]),
+        synthesizer=lambda wc: synthesizer(influence_entry(wc)["synthesizer"]),
+    output:
+        candidates=ensure(
+            "<results>/influence/{influence}/candidates.parquet", non_empty=True
+        ),
+    log:
+        "<results>/logs/influence/synthesize_candidates.{influence}.log",
+    benchmark:
+        "<results>/timings/influence/synthesize_candidates.{influence}.tsv"
+    conda:
+        "../envs/vllm.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"]["generate"],
+        mem_mb=lambda wc, attempt: generation_memory(
+            parameters(base_of("synthesizers", influence_entry(wc)["synthesizer"])),
+            attempt,
+        ),
+        runtime=lambda wc, attempt: 480 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **{
+                    key: influence_entry(wc)[key]
+                    for key in ("mode", "passages", "sampling")
+                },
+                **generation(),
+            }
+        ),
+        code=code_version("synthesize_candidates.py"),
+        seed=config["seed"],
+        folder=lambda wc: prompt_folder(influence_entry(wc)["mode"]),
+        exclude=lambda wc, input: option("--exclude", input.exclude),
+        state="<results>/influence/{influence}/state/synthesize_candidates",
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/synthesize_candidates.py"
+        " --passages {input.passages:q} {params.exclude} --prompts {params.folder:q}"
+        " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.candidates:q} --log {log:q}"
+
+
+rule train_reference:
+    """Warm up a LoRA reference model; keep its adapter and Adam moments after every epoch."""
+    input:
+        candidates="<results>/influence/{influence}/candidates.parquet",
+        base=reference_base,
+    output:
+        reference=directory("<results>/influence/{influence}/reference"),
+    log:
+        "<results>/logs/influence/train_reference.{influence}.log",
+    benchmark:
+        "<results>/timings/influence/train_reference.{influence}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"]["train"],
+        mem_mb=reference_memory,
+        runtime=lambda wc, attempt: 720 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **reference_recipe(wc),
+                **numerics(),
+                "share": influence_entry(wc)["reference"]["share"],
+                "lora": influence_entry(wc)["lora"],
+            }
+        ),
+        code=code_version("train_reference.py"),
+        seed=config["seed"],
+        state="<results>/influence/{influence}/state/train_reference",
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/train_reference.py"
+        " --candidates {input.candidates:q} --base {input.base:q} --state {params.state:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.reference:q} --log {log:q}"
+
+
+rule target_gradients:
+    """Mean gradient direction of each target at each checkpoint of the reference."""
+    input:
+        reference="<results>/influence/{influence}/reference",
+        base=reference_base,
+        targets=lambda wc: [
+            f"<results>/benchmarks/{target['benchmark']}/{target['split']}.parquet"
+            for target in influence_entry(wc)["targets"]
+        ],
+    output:
+        gradients=ensure(
+            "<results>/influence/{influence}/gradients.safetensors", non_empty=True
+        ),
+    log:
+        "<results>/logs/influence/target_gradients.{influence}.log",
+    benchmark:
+        "<results>/timings/influence/target_gradients.{influence}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=min(1, config["compute"]["gpus"]["train"]),
+        mem_mb=reference_memory,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **numerics(),
+                "targets": influence_entry(wc)["targets"],
+                "lora": influence_entry(wc)["lora"],
+                "length": reference_recipe(wc)["length"],
+            }
+        ),
+        code=code_version("target_gradients.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/target_gradients.py"
+        " --reference {input.reference:q} --base {input.base:q} --targets {input.targets:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.gradients:q} --log {log:q}"
+
+
+rule score_influence:
+    """Score every candidate by the agreement of its update with the targets' gradients."""
+    input:
+        candidates="<results>/influence/{influence}/candidates.parquet",
+        reference="<results>/influence/{influence}/reference",
+        base=reference_base,
+        gradients="<results>/influence/{influence}/gradients.safetensors",
+    output:
+        scores=ensure("<results>/influence/{influence}/scores.parquet", non_empty=True),
+    log:
+        "<results>/logs/influence/score_influence.{influence}.log",
+    benchmark:
+        "<results>/timings/influence/score_influence.{influence}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=min(1, config["compute"]["gpus"]["train"]),
+        mem_mb=reference_memory,
+        runtime=lambda wc, attempt: 720 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **numerics(),
+                **{
+                    key: influence_entry(wc)[key]
+                    for key in ("feature", "aggregate", "lora")
+                },
+                "length": reference_recipe(wc)["length"],
+            }
+        ),
+        code=code_version("score_influence.py"),
+        seed=config["seed"],
+        state="<results>/influence/{influence}/state/score_influence",
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/score_influence.py"
+        " --candidates {input.candidates:q} --reference {input.reference:q}"
+        " --base {input.base:q} --gradients {input.gradients:q} --state {params.state:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.scores:q} --log {log:q}"
+
+
+rule influence:
+    """Target: all influence scores."""
+    input:
+        expand(
+            "<results>/influence/{influence}/scores.parquet",
+            influence=config["influence"],
+        ),

@@ -1,0 +1,282 @@
+# Where products lie and what each rule reads, as functions of the configuration.
+#
+# Reads:  config
+# Writes: nothing
+
+
+def checkpoint(name):
+    """Folder of a starting checkpoint."""
+    return f"<results>/sources/models/{name}"
+
+
+def synthesizer(name):
+    """Folder of a synthesizer: trained here, or taken from its authors."""
+    entry = config["synthesizers"][name]
+    if "released" in entry:
+        return checkpoint(entry["released"])
+    return f"<results>/synthesizers/{name}/model"
+
+
+def corpus_table(name):
+    """Table of a synthetic corpus: written here, or taken from its authors."""
+    entry = config["corpora"][name]
+    if "released" in entry:
+        return f"<results>/sources/datasets/{entry['released']}.parquet"
+    return f"<results>/synthesis/{name}/problems.parquet"
+
+
+def is_trained(model):
+    """Whether a model is trained here, or evaluated as it is."""
+    return bool(config["models"][model].keys() & {"pretrain", "finetune"})
+
+
+def model_folder(name):
+    """Folder of a model to evaluate."""
+    if is_trained(name):
+        return f"<results>/models/{name}/model"
+    return checkpoint(config["models"][name]["base"])
+
+
+def fetched(entry):
+    """Files behind an entry that names sources, datasets or files."""
+    return [
+        *(f"<results>/sources/files/{name}" for name in entry.get("sources", [])),
+        *(
+            f"<results>/sources/datasets/{name}.parquet"
+            for name in entry.get("datasets", [])
+        ),
+        *files(entry.get("files", [])),
+    ]
+
+
+# ------------------------------------------------------------------ sources
+
+
+def checkpoint_file(wildcards):
+    """The fetched file that a checkpoint is made from, if it is made from one."""
+    entry = config["checkpoints"][wildcards.checkpoint]
+    return f"<results>/sources/files/{entry['source']}" if "source" in entry else []
+
+
+# ------------------------------------------------------------------ benchmarks
+
+
+def split_of(wildcards):
+    """Configuration of one split (a split that is not configured is an error of the DAG)."""
+    return config["benchmarks"][wildcards.benchmark]["splits"][wildcards.split]
+
+
+def split_files(wildcards):
+    """Files that a split is read from."""
+    entry = split_of(wildcards)
+    return fetched(
+        {
+            "sources": [entry["source"]] if "source" in entry else [],
+            "datasets": [entry["dataset"]] if "dataset" in entry else [],
+            "files": entry.get("files", []),
+        }
+    )
+
+
+# ------------------------------------------------------------------ distillation
+
+
+def prompt_folder(mode):
+    """Folder of the prompts for a mode."""
+    return config["prompts"][mode]
+
+
+def prompt_files(mode):
+    """Prompts of a mode, as inputs: an edited prompt reruns what it reaches."""
+    return files([f"{prompt_folder(mode)}/*.md"])
+
+
+def distillation_mode(wildcards):
+    """Mode of the entry behind the wildcard."""
+    return config["distillation"][wildcards.distillation]["mode"]
+
+
+def picking_scores(wildcards):
+    """Influence scores, where they do the picking."""
+    entry = config["distillation"][wildcards.distillation]
+    return (
+        f"<results>/influence/{entry['influence']}/scores.parquet"
+        if "influence" in entry
+        else []
+    )
+
+
+def teacher_file(wildcards):
+    """Weights of the locally served teacher; none with a hosted one."""
+    teacher = config["teacher"]
+    if teacher["base_url"] or not teacher["serve"]["source"]:
+        return []
+    return f"<results>/sources/files/{teacher['serve']['source']}"
+
+
+def teacher_recipe(wildcards):
+    """What decides the teacher's answers, and how they are fetched."""
+    return {
+        **config["teacher"],
+        "mode": distillation_mode(wildcards),
+        "threads": config["compute"]["threads"],
+    }
+
+
+# ------------------------------------------------------------------ influence
+
+
+def influence_entry(wildcards):
+    """Configuration of the entry behind the wildcard."""
+    return config["influence"][wildcards.influence]
+
+
+def reference_recipe(wildcards):
+    """Hyper-parameters of the reference model's training."""
+    return config["recipes"][influence_entry(wildcards)["reference"]["recipe"]]
+
+
+def reference_base(wildcards):
+    """Starting checkpoint of the reference model."""
+    return checkpoint(influence_entry(wildcards)["reference"]["base"])
+
+
+def reference_memory(wildcards, attempt):
+    """Host memory of the gradient jobs."""
+    return training_memory(
+        parameters(influence_entry(wildcards)["reference"]["base"]), attempt
+    )
+
+
+def earlier_picks(wildcards):
+    """Random picks of the same mode: texts that the teacher has seen are no candidates."""
+    return [
+        f"<results>/distillation/{name}/picks.parquet"
+        for name, entry in config["distillation"].items()
+        if entry["pick"] == "random"
+        and entry["mode"] == influence_entry(wildcards)["mode"]
+    ]
+
+
+# ------------------------------------------------------------------ synthesis
+
+
+def corpus_entry(wildcards):
+    """Configuration of the corpus behind the wildcard."""
+    return config["corpora"][wildcards.corpus]
+
+
+def corpus_base(wildcards):
+    """Billions of parameters of the corpus's synthesizer."""
+    return parameters(base_of("synthesizers", corpus_entry(wildcards)["synthesizer"]))
+
+
+def shards(wildcards):
+    """Shards of a corpus, executed where solutions are programs."""
+    entry = corpus_entry(wildcards)
+    kind = "executed" if entry["mode"] == "tool" else "shards"
+    return [
+        f"<results>/synthesis/{wildcards.corpus}/{kind}/{number:05d}.parquet"
+        for number in range(entry["shards"])
+    ]
+
+
+def test_splits():
+    """Every test split: what no corpus may contain."""
+    return [
+        f"<results>/benchmarks/{name}/test.parquet"
+        for name, entry in config["benchmarks"].items()
+        if "test" in entry["splits"]
+    ]
+
+
+def written_corpora():
+    """Names of the corpora that are written here rather than taken."""
+    return [
+        name for name, entry in config["corpora"].items() if "released" not in entry
+    ]
+
+
+# ------------------------------------------------------------------ training
+
+
+def model_recipe(wildcards):
+    """Hyper-parameters of a model's training."""
+    return config["recipes"][config["models"][wildcards.model]["recipe"]]
+
+
+def model_base(wildcards):
+    """Starting checkpoint of a model."""
+    return checkpoint(config["models"][wildcards.model]["base"])
+
+
+def pretrain_tables(wildcards):
+    """Corpora of the first stage."""
+    return [
+        corpus_table(name)
+        for name in config["models"][wildcards.model].get("pretrain", [])
+    ]
+
+
+def finetune_tables(wildcards):
+    """Sets of the second stage: training splits with worked solutions, datasets, files."""
+    tables = []
+    for name in config["models"][wildcards.model].get("finetune", []):
+        entry = config["finetuning"][name]
+        tables += [
+            f"<results>/benchmarks/{b}/train.parquet"
+            for b in entry.get("benchmarks", [])
+        ]
+        tables += fetched(entry)
+    return list(dict.fromkeys(tables))
+
+
+def finetune_modes(wildcards):
+    """Kinds of solution that the second stage takes from benchmarks."""
+    names = config["models"][wildcards.model].get("finetune", [])
+    return sorted(
+        {mode for name in names for mode in config["finetuning"][name]["modes"]}
+    )
+
+
+# ------------------------------------------------------------------ evaluation
+
+
+def evaluations(entry):
+    """Folders of the evaluations that a table needs, models in row order."""
+    return [
+        f"<results>/evaluation/{model}/{entry['mode']}/{benchmark}"
+        for model in entry["models"]
+        for benchmark in entry["benchmarks"]
+    ]
+
+
+def all_evaluations():
+    """Folders of the evaluations that any table needs."""
+    return list(
+        dict.fromkeys(
+            folder
+            for entry in config["tables"].values()
+            for folder in evaluations(entry)
+        )
+    )
+
+
+# ------------------------------------------------------------------ tables
+
+
+def histories():
+    """Loss histories of everything that is trained."""
+    trained = [
+        name
+        for name, entry in config["synthesizers"].items()
+        if "released" not in entry
+    ]
+    return [
+        *(f"<results>/synthesizers/{name}/history.jsonl" for name in trained),
+        *(
+            f"<results>/models/{name}/history.jsonl"
+            for name in config["models"]
+            if is_trained(name)
+        ),
+    ]

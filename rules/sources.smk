@@ -1,0 +1,82 @@
+# Everything that comes from outside, checked by content. The only rules with network access
+# beside a hosted teacher; they run where Snakemake runs, since compute nodes may have none.
+#
+# Reads:  sources, datasets, checkpoints
+# Writes: <results>/sources/files/{source}               bytes with the pinned sha256
+#         <results>/sources/datasets/{dataset}.parquet   one table
+#         <results>/sources/models/{checkpoint}/         a plain Hugging Face checkpoint
+
+
+localrules:
+    fetch_file,
+    fetch_dataset,
+    fetch_model,
+
+
+rule fetch_file:
+    """Fetch one file from the first place that has the right bytes."""
+    output:
+        file=ensure("<results>/sources/files/{source}", non_empty=True),
+    log:
+        "<results>/logs/sources/fetch_file.{source}.log",
+    benchmark:
+        "<results>/timings/sources/fetch_file.{source}.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        recipe=lambda wc: canonical(config["sources"][wc.source]),
+        code=code_version("fetch_file.py"),
+    shell:
+        "HF_HUB_OFFLINE=0 python scripts/fetch_file.py --name {wildcards.source:q}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.file:q} --log {log:q}"
+
+
+rule fetch_dataset:
+    """Fetch a hub dataset at its revision into one table."""
+    output:
+        table=ensure("<results>/sources/datasets/{dataset}.parquet", non_empty=True),
+    log:
+        "<results>/logs/sources/fetch_dataset.{dataset}.log",
+    benchmark:
+        "<results>/timings/sources/fetch_dataset.{dataset}.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        recipe=lambda wc: canonical(config["datasets"][wc.dataset]),
+        code=code_version("fetch_dataset.py"),
+    shell:
+        "HF_HUB_OFFLINE=0 python scripts/fetch_dataset.py --name {wildcards.dataset:q}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.table:q} --log {log:q}"
+
+
+rule fetch_model:
+    """Make a plain Hugging Face checkpoint of a starting model."""
+    input:
+        file=checkpoint_file,
+    output:
+        model=directory("<results>/sources/models/{checkpoint}"),
+    log:
+        "<results>/logs/sources/fetch_model.{checkpoint}.log",
+    benchmark:
+        "<results>/timings/sources/fetch_model.{checkpoint}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        mem_mb=lambda wc, attempt: generation_memory(parameters(wc.checkpoint), attempt),
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **config["checkpoints"][wc.checkpoint],
+                "dtype": config["compute"]["dtype"],
+            }
+        ),
+        code=code_version("fetch_model.py"),
+        seed=config["seed"],
+        file=lambda wc, input: option("--source", input.file),
+    shell:
+        "HF_HUB_OFFLINE=0 python scripts/fetch_model.py --name {wildcards.checkpoint:q}"
+        " {params.file} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.model:q} --log {log:q}"

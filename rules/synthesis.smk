@@ -1,0 +1,146 @@
+# The synthesizers write the corpora; what fails a check is set aside (paper, section 3.4).
+#
+# Reads:  corpora, execution, filtering; passages; synthesizers; all test splits
+# Writes: <results>/synthesis/{corpus}/shards/{shard}.parquet     everything written
+#         <results>/synthesis/{corpus}/executed/{shard}.parquet   tool solutions after execution
+#         <results>/synthesis/{corpus}/problems.parquet           what passed every check
+#         <results>/synthesis/{corpus}/rejected.parquet           the rest, with the reason
+#         <results>/synthesis/{corpus}/funnel.json                counts, check by check
+#         <results>/synthesis/{corpus}/README.md                  data card
+
+
+rule synthesize:
+    """Write one shard of a corpus."""
+    input:
+        passages="<results>/corpus/passages.parquet",
+        prompts=lambda wc: prompt_files(corpus_entry(wc)["mode"]),
+        synthesizer=lambda wc: synthesizer(corpus_entry(wc)["synthesizer"]),
+    output:
+        problems=ensure(
+            "<results>/synthesis/{corpus}/shards/{shard}.parquet", non_empty=True
+        ),
+    log:
+        "<results>/logs/synthesis/synthesize.{corpus}.{shard}.log",
+    benchmark:
+        "<results>/timings/synthesis/synthesize.{corpus}.{shard}.tsv"
+    conda:
+        "../envs/vllm.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"]["generate"],
+        mem_mb=lambda wc, attempt: generation_memory(corpus_base(wc), attempt),
+        runtime=lambda wc, attempt: 480 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **{
+                    key: corpus_entry(wc)[key]
+                    for key in ("mode", "prompts", "shards", "sampling")
+                },
+                **generation(),
+            }
+        ),
+        code=code_version("synthesize.py"),
+        seed=config["seed"],
+        folder=lambda wc: prompt_folder(corpus_entry(wc)["mode"]),
+        state="<results>/synthesis/{corpus}/state/{shard}",
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/synthesize.py"
+        " --passages {input.passages:q} --prompts {params.folder:q}"
+        " --synthesizer {input.synthesizer:q} --shard {wildcards.shard:q}"
+        " --state {params.state:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.problems:q} --log {log:q}"
+
+
+rule execute_solutions:
+    """Run every program of a shard; put in what it really prints."""
+    input:
+        problems="<results>/synthesis/{corpus}/shards/{shard}.parquet",
+    output:
+        problems=ensure(
+            "<results>/synthesis/{corpus}/executed/{shard}.parquet", non_empty=True
+        ),
+    log:
+        "<results>/logs/synthesis/execute_solutions.{corpus}.{shard}.log",
+    benchmark:
+        "<results>/timings/synthesis/execute_solutions.{corpus}.{shard}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    threads: config["execution"]["workers"]
+    resources:
+        mem_mb=lambda wc, attempt: (
+            2000 + config["execution"]["workers"] * config["execution"]["memory_mb"]
+        )
+        * attempt,
+        runtime=120,
+    params:
+        recipe=lambda wc: canonical(config["execution"]),
+        code=code_version("execute_solutions.py"),
+    shell:
+        "python scripts/execute_solutions.py --problems {input.problems:q}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.problems:q} --log {log:q}"
+
+
+rule filter_problems:
+    """Apply the checks in order; keep, or set aside with the reason."""
+    input:
+        problems=shards,
+        benchmarks=test_splits(),
+    output:
+        problems=ensure("<results>/synthesis/{corpus}/problems.parquet", non_empty=True),
+        rejected=ensure("<results>/synthesis/{corpus}/rejected.parquet", non_empty=True),
+        report=ensure("<results>/synthesis/{corpus}/funnel.json", non_empty=True),
+    log:
+        "<results>/logs/synthesis/filter_problems.{corpus}.log",
+    benchmark:
+        "<results>/timings/synthesis/filter_problems.{corpus}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 16_000 * attempt,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {**config["filtering"], "filters": corpus_entry(wc)["filters"]}
+        ),
+        code=code_version("filter_problems.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/filter_problems.py --problems {input.problems:q}"
+        " --benchmarks {input.benchmarks:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q} --output {output.problems:q}"
+        " --rejected {output.rejected:q} --report {output.report:q} --log {log:q}"
+
+
+rule data_card:
+    """Describe a corpus: counts, checks, samples, limits."""
+    input:
+        problems="<results>/synthesis/{corpus}/problems.parquet",
+        rejected="<results>/synthesis/{corpus}/rejected.parquet",
+        report="<results>/synthesis/{corpus}/funnel.json",
+    output:
+        card=ensure("<results>/synthesis/{corpus}/README.md", non_empty=True),
+    log:
+        "<results>/logs/synthesis/data_card.{corpus}.log",
+    benchmark:
+        "<results>/timings/synthesis/data_card.{corpus}.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        recipe=lambda wc: canonical({"corpus": wc.corpus, **corpus_entry(wc)}),
+        code=code_version("data_card.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/data_card.py --problems {input.problems:q} --rejected {input.rejected:q}"
+        " --report {input.report:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.card:q} --log {log:q}"
+
+
+rule synthesis:
+    """Target: all synthetic corpora and their data cards."""
+    input:
+        [corpus_table(name) for name in config["corpora"]],
+        expand("<results>/synthesis/{corpus}/README.md", corpus=written_corpora()),

@@ -1,0 +1,80 @@
+# Students: pre-training on the synthetic corpora, then fine-tuning, in one schedule (paper,
+# section 3.5).
+#
+# Reads:  models, finetuning, recipes; corpora; training splits; a starting checkpoint
+# Writes: <results>/models/{model}/packed.parquet   sequences of whole documents, in training order
+#         <results>/models/{model}/packing.json     how full they are
+#         <results>/models/{model}/model/           a Hugging Face checkpoint
+#         <results>/models/{model}/history.jsonl    loss per update
+
+
+rule pack_corpus:
+    """Tokenise and pack a model's training data, first stage before second."""
+    input:
+        pretrain=pretrain_tables,
+        finetune=finetune_tables,
+        base=model_base,
+    output:
+        packed=ensure("<results>/models/{model}/packed.parquet", non_empty=True),
+        report=ensure("<results>/models/{model}/packing.json", non_empty=True),
+    log:
+        "<results>/logs/training/pack_corpus.{model}.log",
+    benchmark:
+        "<results>/timings/training/pack_corpus.{model}.tsv"
+    conda:
+        "../envs/train.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 16_000 * attempt,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        recipe=lambda wc: canonical(
+            {"length": model_recipe(wc)["length"], "modes": finetune_modes(wc)}
+        ),
+        code=code_version("pack_corpus.py"),
+        seed=config["seed"],
+        pretrain=lambda wc, input: option("--pretrain", input.pretrain),
+        finetune=lambda wc, input: option("--finetune", input.finetune),
+    shell:
+        "python scripts/pack_corpus.py {params.pretrain} {params.finetune}"
+        " --base {input.base:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.packed:q} --report {output.report:q} --log {log:q}"
+
+
+rule train_model:
+    """Train a student through both stages; continues where an interrupted run stopped."""
+    input:
+        packed="<results>/models/{model}/packed.parquet",
+        base=model_base,
+    output:
+        model=directory("<results>/models/{model}/model"),
+        history=ensure("<results>/models/{model}/history.jsonl", non_empty=True),
+    log:
+        "<results>/logs/training/train_model.{model}.log",
+    benchmark:
+        "<results>/timings/training/train_model.{model}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"]["train"],
+        mem_mb=lambda wc, attempt: training_memory(
+            parameters(base_of("models", wc.model)), attempt
+        ),
+        runtime=lambda wc, attempt: 2880 * attempt,
+    params:
+        recipe=lambda wc: canonical({**model_recipe(wc), **numerics()}),
+        code=code_version("train_model.py"),
+        seed=config["seed"],
+        state="<results>/models/{model}/state",
+    shell:
+        "python scripts/gpus.py {resources.gpu} scripts/train_model.py"
+        " --packed {input.packed:q} --base {input.base:q} --state {params.state:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.model:q} --history {output.history:q} --log {log:q}"
+
+
+rule training:
+    """Target: all trained models."""
+    input:
+        [model_folder(name) for name in config["models"] if is_trained(name)],

@@ -1,0 +1,116 @@
+"""Let a model answer a benchmark (paper section 4.1).
+
+mode cot: one completion per problem. mode tool: the model writes programs, which are executed in
+a restricted process, and goes on from their output. Killed, it continues where it was.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from jz3 import io, program, records
+
+
+def main(options: argparse.Namespace) -> None:
+    """Ask, journal, and write ANSWERS in the benchmark's order."""
+    from jz3.evaluation import prompt_text, stop_strings
+    from jz3.generation import Request, Sampling, generate_journalled, open_engine
+    from jz3.tool_loop import Attempt, answer_with_programs
+
+    recipe, mode = options.recipe, options.mode
+    if recipe["samples"] > 1 and recipe["temperature"] == 0:
+        raise io.UserError(
+            f"evaluation/samples is {recipe['samples']} at temperature 0: all would be equal."
+            " Set samples: 1, or a temperature."
+        )
+    problems = io.read_rows(options.benchmark, records.BENCHMARK)
+    origin = io.provenance(
+        "answer_benchmark", options.code, [options.benchmark, options.model], options.seed
+    )
+    state = None
+    if options.state:
+        state = io.resume_directory(options.state, [origin, recipe, mode])
+    engine = open_engine(options.model, recipe)
+    template = recipe["template"]
+    sampling = Sampling(
+        recipe["temperature"],
+        recipe["top_p"],
+        recipe["max_new_tokens"],
+        stop_strings(template, mode),
+    )
+    asked = {
+        f"{problem['problem_id']}#{sample}": (problem, sample)
+        for problem in problems
+        for sample in range(recipe["samples"])
+    }
+    if len(asked) != len(problems) * recipe["samples"]:
+        raise io.UserError(f"{options.benchmark}: a problem_id occurs twice. Delete it and rerun.")
+    requests = [
+        Request(key, prompt_text(problem, template, mode, engine.tokenizer))
+        for key, (problem, _) in asked.items()
+    ]
+    if mode == "tool":
+        attempts = answer_with_programs(
+            engine,
+            requests,
+            sampling,
+            options.seed,
+            rounds=recipe["tool_rounds"],
+            execution=recipe["execution"],
+            context=context_length(options.model),
+            cut=template == "chat",
+            state=state,
+        )
+    else:
+        journal = state / "completions.jsonl" if state else None
+        done = generate_journalled(
+            engine, requests, sampling, options.seed, journal, "answering"
+        )
+        attempts = [
+            Attempt(
+                request.request_id,
+                request.prompt,
+                (answer := done[request.request_id]).text,
+                answer.finish_reason,
+                answer.prompt_tokens,
+                answer.completion_tokens,
+                1,
+            )
+            for request in requests
+        ]
+    rows = []
+    for attempt in attempts:
+        problem, sample = asked[attempt.request_id]
+        rows.append(
+            {
+                **{name: problem[name] for name in ("problem_id", "benchmark", "question", "choices")},
+                **{name: getattr(attempt, name) for name in COPIED},
+                "sample": sample,
+                "gold": problem["answer"],
+            }
+        )
+    io.write_table(options.output, rows, records.ANSWERS, origin)
+    cut_off = sum(row["finish_reason"] == "length" for row in rows)
+    program.say(f"{len(rows)} answers, {cut_off} of them cut off at their longest length")
+
+
+COPIED = ("prompt", "text", "finish_reason", "prompt_tokens", "completion_tokens", "rounds")
+
+
+def context_length(model: Path) -> int:
+    """Longest input of a checkpoint in tokens (`max_position_embeddings`)."""
+    settings = io.read_json(model / "config.json")
+    try:
+        return int(settings["max_position_embeddings"])
+    except KeyError:
+        raise io.UserError(f"{model}/config.json: max_position_embeddings is missing.") from None
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    parser = program.parser(__doc__)
+    parser.add_argument("--benchmark", type=Path, required=True, help="table of problems")
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
+    parser.add_argument("--mode", choices=("cot", "tool"), required=True)
+    parser.add_argument("--output", type=Path, required=True, help="table of answers")
+    program.run(main, parser)

@@ -1,0 +1,33 @@
+"""Build one table of results: the paper's published rows and ours, as CSV, Markdown and LaTeX.
+
+Reads grades from <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet; which model and
+benchmark a file belongs to is read off its path. --recipe: an entry of `tables` with "confidence",
+and optionally "rows" ({model: {"paper_row": name}}) and "subsets" (benchmarks run in part).
+"""
+
+from jz3 import program, table_text, tables
+from jz3.io import write_text
+
+
+def main(options) -> None:
+    """Write the three forms of the table from one set of rows."""
+    rows = tables.build(options.name, options.grades, options.paper, options.recipe, options.seed)
+    sheet = table_text.layout(rows)
+    write_text(options.csv, tables.to_csv(rows))
+    write_text(options.markdown, table_text.markdown(sheet))
+    write_text(options.latex, table_text.latex(sheet))
+    ours = sum(row["kind"] == tables.OURS for row in rows)
+    program.say(f"table {options.name}: {ours} cells of ours, {len(rows) - ours} of the paper's")
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--name", required=True, help="the table's name in the configuration")
+    parser.add_argument("--grades", nargs="+", required=True, help="grades.parquet files")
+    parser.add_argument(
+        "--paper", nargs="?", default="", help="CSV of published numbers; empty for none"
+    )
+    parser.add_argument("--csv", required=True, help="the table in long form")
+    parser.add_argument("--markdown", required=True, help="the table as Markdown")
+    parser.add_argument("--latex", required=True, help="the table as a LaTeX fragment")
+    program.run(main, parser)

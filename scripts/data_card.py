@@ -1,0 +1,25 @@
+"""Write the data card (Markdown) of one synthetic corpus.
+
+--recipe: {"corpus": name} and the corpus's entry in the configuration.
+"""
+
+from jz3 import cards, program
+from jz3.io import read_json, read_rows, write_text
+from jz3.records import PROBLEMS
+
+
+def main(options) -> None:
+    """Describe what was kept and what was left out."""
+    kept = read_rows(options.problems, PROBLEMS)
+    rejected = read_rows(options.rejected, PROBLEMS, allow_empty=True)
+    text = cards.card(options.recipe, kept, rejected, read_json(options.report))
+    write_text(options.output, text)
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--problems", required=True, help="kept problems (Parquet)")
+    parser.add_argument("--rejected", required=True, help="problems left out (Parquet)")
+    parser.add_argument("--report", required=True, help="the filter's report (JSON)")
+    parser.add_argument("--output", required=True, help="Markdown file")
+    program.run(main, parser)

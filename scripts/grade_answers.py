@@ -1,0 +1,59 @@
+"""Grade a model's answers twice: strictly, and by the authors' rules (paper section 4.1).
+
+Writes both verdicts per answer, and a list of the answers on which they differ.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+from jz3 import io, program, records
+
+TEXT_END = 400  # characters of the answer's end that the list of disagreements shows
+COLUMNS = (
+    "problem_id",
+    "benchmark",
+    "gold",
+    "predicted",
+    "predicted_released",
+    "strict",
+    "released",
+    "text_end",
+)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Read ANSWERS; write GRADES and the disagreements."""
+    from jz3.evaluation import grade
+    from jz3.symbolic import WORKER
+
+    answers = io.read_rows(options.answers, records.ANSWERS)
+    grades, different = [], []
+    with program.Progress(len(answers), "grading", "answer") as bar:
+        for answer, (row, theirs) in zip(answers, grade(answers), strict=True):
+            grades.append(row)
+            if row["strict"] != row["released"]:
+                end = answer["text"][-TEXT_END:]
+                different.append({**row, "predicted_released": theirs, "text_end": end})
+            bar.update()
+    origin = io.provenance("grade_answers", options.code, [options.answers], options.seed)
+    with io.atomic(options.disagreements) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(different)
+    io.write_table(options.output, grades, records.GRADES, origin)
+    right = {name: sum(row[name] for row in grades) for name in ("strict", "released")}
+    program.say(
+        f"{len(grades)} answers: {right['strict']} right by the strict grader,"
+        f" {right['released']} by the authors' rules, {len(different)} different verdicts,"
+        f" {WORKER.timeouts} comparisons cut off"
+    )
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--answers", type=Path, required=True, help="table of answers")
+    parser.add_argument("--output", type=Path, required=True, help="table of grades")
+    parser.add_argument("--disagreements", type=Path, required=True, help="CSV of differences")
+    program.run(main, parser)

@@ -1,0 +1,131 @@
+r"""Find the final answer in what a model wrote.
+
+Order (section 4.1 of the paper's evaluation, as released): the last non-empty `\boxed{}`; what
+follows the last "answer is"; in a solution with executed programs the last number of the last
+output; the last number of the text. Programs are not searched, their outputs are.
+"""
+
+import re
+
+from .quantities import closing, compact, plain, unwrap
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.M | re.S)
+_STATED = re.compile(r"\banswer(?:\s+is|\s*:)\s*:?(?!\s*$)", re.I)
+_VALUE = (
+    r"(?:(?<![\w.)\]}])-\s?|(?<=[=(\s]-)|)"
+    r"(?:\\?\$\s?)?"
+    r"(?:\\[dt]?frac\s*\{\s*-?\d+\s*\}\s*\{\s*-?\d+\s*\}"
+    r"|\d+\s+\d+/\d+(?![\d/])"
+    r"|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][+-]?\d+(?!\w))?(?:\s*/\s*\d+(?:\.\d+)?)?"
+    r"|\.\d+)"
+    r"(?:\s*\\?%)?"
+)
+_NUMBER = re.compile(_VALUE)
+_FAILED = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Timeout)\b[^\n]*\Z", re.M)
+_LETTER = re.compile(r"\(?\s*([A-Za-z])\s*(?:[).:]\s*.*)?", re.S)
+
+
+def boxed(text: str) -> str:
+    r"""Content of the last non-empty `\boxed{}` (or `\fbox{}`) with matched braces; else ""."""
+    for found in reversed(list(re.finditer(r"\\f?boxed\s*", text))):
+        if text[found.end() : found.end() + 1] == "{":
+            end = closing(text, found.end())
+            content = text[found.end() + 1 : end] if end > 0 else ""
+        else:  # TeX allows `\boxed 5`
+            content = re.match(r"[^\s$\\{}]*", text[found.end() :])[0]
+        if content.strip():
+            return content.strip()
+    return ""
+
+
+def last_number(text: str) -> str:
+    """The last number of a text with its sign, fraction, thousands and percent sign; else ""."""
+    found = _NUMBER.findall(text)
+    return found[-1].strip() if found else ""
+
+
+def outputs(text: str) -> list[str]:
+    """Contents of the ```output blocks of a solution."""
+    return [body.strip() for name, body in _FENCE.findall(text) if name == "output"]
+
+
+def prose(text: str) -> str:
+    """The text without its fenced programs; outputs are kept as plain lines."""
+    return _FENCE.sub(lambda block: block[2] if block[1] in ("output", "") else "\n", text)
+
+
+def _stated(text: str) -> str:
+    """What follows the last "answer is": a formula between dollar signs, a number, or the clause."""
+    found = list(_STATED.finditer(text))
+    if not found:
+        return ""
+    rest = text[found[-1].end() :].strip().split("\n\n")[0]
+    clause = re.split(r"(?<=[^\d\\])[.!?](?=\s|$)|(?<=\d)\.(?=\s|$)|\n", rest, maxsplit=1)[0]
+    clause = clause.strip().strip("*").strip()
+    formula = re.findall(r"(?<!\\)\$([^$]+)(?<!\\)\$|\\\((.+?)\\\)", clause)
+    if formula and not re.match(r"-?\$\s?\d[\d,.]*(?:\s|$)", clause):
+        return "".join(formula[-1]).strip()
+    sentence = len(clause.split()) > 3 and re.search(r"(?<![A-Za-z\\])[A-Za-z]{3,}", clause)
+    if re.match(_VALUE, clause) and not re.search(r"\s=\s", clause):
+        return clause
+    if "\\" in clause or not sentence:
+        return clause
+    return last_number(clause) or clause
+
+
+def _letter(text: str, count: int) -> str:
+    """The option letter that a short answer consists of or starts with; else ""."""
+    found = _LETTER.fullmatch(unwrap(text))
+    letter = found[1].upper() if found else ""
+    return letter if letter and ord(letter) - ord("A") < count else ""
+
+
+def bare_choice(choice: str) -> str:
+    """A choice without the letter it may be listed under ("A) 5" -> "5")."""
+    return re.sub(r"^\s*\(?[A-Z]\s*[):.]\s*", "", choice).strip()
+
+
+def _choice(text: str, choices: list[str]) -> str:
+    """Letter of the choice that a text settles on; "" if none can be made out.
+
+    The English article "a" is no choice: a letter counts where it stands alone as an answer, in
+    brackets, or after a word such as "option".
+    """
+    bare = [compact(plain(bare_choice(choice))).casefold() for choice in choices]
+    for candidate in (boxed(text), _stated(text)):
+        if candidate:
+            letter = _letter(candidate, len(choices))
+            if letter:
+                return letter
+            named = re.match(r"(?:option|choice|letter)?\s*\(?([A-Z])\b", unwrap(candidate))
+            content = compact(plain(candidate)).casefold()
+            if content in bare:
+                return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[bare.index(content)]
+            if named and named[1] != "A" and ord(named[1]) - ord("A") < len(choices):
+                return named[1]
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[max(len(choices) - 1, 0)]
+    signs = (
+        rf"\(([A-{last}])\)|(?:^|\n)\s*\(?([A-{last}])[).:]?\s*$"
+        rf"|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer(?: is)?:?)\s+\(?([A-{last}])\b"
+        rf"|\b([B-{last}])(?=[\s.,;:)]|$)"
+    )
+    found = re.findall(signs, text)
+    return "".join(found[-1]) if found else ""
+
+
+def extract_answer(text: str, choices: list[str] | tuple[str, ...] = ()) -> str:
+    r"""The final answer that `text` gives, as written; "" if there is none.
+
+    With `choices` (of a multiple-choice problem) it is the letter of one of them.
+    """
+    words = prose(text)
+    if choices:
+        return _choice(words, list(choices))
+    found = boxed(words)
+    if found:
+        return found
+    ran = [output for output in outputs(text) if not _FAILED.search(output)]
+    if not ran:
+        return _stated(words) or last_number(words)
+    after = prose(text[text.rfind("```output") :].split("```", 2)[-1])
+    return _stated(after) or last_number(ran[-1]) or last_number(words)

@@ -1,0 +1,229 @@
+"""Gradients of LoRA weights for single samples, a whole batch at a time.
+
+One forward and one backward pass give every sample's own gradient: with x the input of a LoRA
+matrix and d the loss's derivative by its output, the gradient of sample s is the sum over its
+tokens t of d[s, t] x[s, t]. Hooks keep x, receive d, and hand the product over one matrix at a
+time, so the gradients of all matrices need never lie in memory together. The loss of a sample is
+the mean over its output tokens (prompt masked), as in LESS (Xia et al. 2024).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from . import io, packing
+
+ADAPTER = "default"  # the name peft gives to a model's only adapter
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tokenised problem: `labels` is -100 on the prompt; `identity` names it in messages."""
+
+    identity: str
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+def encode(tokenizer, texts: Sequence[tuple[str, str, str]], length: int) -> list[Sample | None]:
+    """Tokenise (identity, prompt, output) texts to at most `length` tokens, in their order.
+
+    None stands for a text whose output lies wholly beyond `length`: no loss, hence no gradient.
+    """
+    documents = packing.encode_all(
+        tokenizer, ((prompt, output) for _, prompt, output in texts), length
+    )
+    return [
+        Sample(identity, tuple(document.input_ids), tuple(document.labels))
+        if document.supervised
+        else None
+        for (identity, _, _), document in zip(texts, documents, strict=True)
+    ]
+
+
+def batches(samples: Iterable[Sample], tokens: int) -> list[list[Sample]]:
+    """Sort by length and cut into batches of at most `tokens` tokens with padding (at least one
+    sample each). Depends on the samples only, not on their order."""
+    made: list[list[Sample]] = []
+    for sample in sorted(samples, key=lambda s: (len(s.input_ids), s.identity, s.input_ids)):
+        if made and (len(made[-1]) + 1) * len(sample.input_ids) <= tokens:
+            made[-1].append(sample)
+        else:
+            made.append([sample])
+    return made
+
+
+# ---------------------------------------------------------------- models with LoRA
+
+
+def load_model(base: str | Path, dtype: str):
+    """The causal language model and tokenizer in the folder `base`, weights in `dtype`.
+
+    The model is on the visible GPU, or on the CPU if there is none.
+
+    Raises UserError where the folder is missing or holds no model.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if dtype not in DTYPES:
+        raise io.UserError(f'dtype: "{dtype}" is not known.{io.did_you_mean(dtype, DTYPES)}')
+    if not (Path(base) / "config.json").exists():
+        raise io.UserError(f"{base}: no checkpoint there (config.json is missing).")
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[dtype], local_files_only=True)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model, AutoTokenizer.from_pretrained(base, local_files_only=True)
+
+
+def add_lora(model, lora: dict, seed: int):
+    """Wrap `model` with fresh LoRA weights: A random by `seed`, B zero, both float32.
+
+    `lora` holds rank, alpha, dropout and targets (names of linear layers). Raises UserError where
+    a target names no layer of the model.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    ends = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    for target in lora["targets"]:
+        if target not in ends:
+            hint = io.did_you_mean(target, ends)
+            raise io.UserError(f'lora.targets: the model has no layer "{target}".{hint}')
+    torch.manual_seed(io.rng(seed, "lora").getrandbits(63))
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=lora["rank"],
+            lora_alpha=lora["alpha"],
+            lora_dropout=lora["dropout"],
+            target_modules=sorted(lora["targets"]),
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def plain_name(name: str) -> str:
+    """The name of a LoRA weight as it stands in files: without the adapter's name."""
+    return name.replace(f".{ADAPTER}.", ".")
+
+
+def lora_weights(model) -> dict[str, torch.nn.Parameter]:
+    """The LoRA matrices A (rank, inputs) and B (outputs, rank) by plain name, in model order."""
+    return {
+        plain_name(name): weight
+        for name, weight in model.named_parameters()
+        if ".lora_A." in name or ".lora_B." in name
+    }
+
+
+def weight_shapes(model) -> list[list]:
+    """[name, [rows, columns]] of each LoRA matrix: the order of a flattened gradient."""
+    return [[name, list(weight.shape)] for name, weight in lora_weights(model).items()]
+
+
+# ---------------------------------------------------------------- per-sample gradients
+
+
+class SampleGradients:
+    """Hooks on a LoRA model that give each sample of a batch its own gradient.
+
+    Puts `model` into evaluation mode (no dropout) and freezes all of its weights. The results do
+    not depend on which samples share a batch, up to rounding.
+    """
+
+    def __init__(self, model):
+        self.model = model.eval().requires_grad_(False)
+        self.device = next(model.parameters()).device
+        self._take: Callable[[str, torch.Tensor], None] | None = None
+        self._chosen: torch.Tensor | None = None
+        self._handles = [
+            # No weight requires a gradient, so the backward pass starts from the embeddings and
+            # computes no sum over the batch that nobody wants.
+            model.get_input_embeddings().register_forward_hook(self._from_embeddings),
+            model.get_output_embeddings().register_forward_pre_hook(self._output_positions),
+        ]
+        for name, module in model.named_modules():
+            if name.endswith((f".lora_A.{ADAPTER}", f".lora_B.{ADAPTER}")):
+                weight = plain_name(f"{name}.weight")
+                self._handles.append(module.register_forward_hook(self._keep_input(weight)))
+
+    def close(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+
+    def __enter__(self) -> "SampleGradients":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @staticmethod
+    def _from_embeddings(_module, _inputs, output: torch.Tensor) -> torch.Tensor:
+        return output.requires_grad_()
+
+    def _output_positions(self, _module, inputs: tuple) -> tuple:
+        # The vocabulary dominates small models: logits only where a loss is taken.
+        return (inputs[0][self._chosen].unsqueeze(0),)
+
+    def _keep_input(self, weight: str):
+        def forward_hook(_module, inputs: tuple, output: torch.Tensor) -> None:
+            kept = inputs[0].detach()
+            if kept.dim() != 3:
+                raise io.UserError(
+                    f"lora.targets: {weight} sees tokens without their sample (an expert layer?);"
+                    " gradients of single samples need attention layers."
+                )
+
+            def backward_hook(derivative: torch.Tensor) -> None:
+                # (samples, tokens, outputs) and (samples, tokens, inputs)
+                by_output, by_input = derivative.float(), kept.float()
+                self._take(weight, by_output.transpose(1, 2) @ by_input)
+
+            output.register_hook(backward_hook)
+
+        return forward_hook
+
+    def __call__(
+        self, batch: list[Sample], take: Callable[[str, torch.Tensor], None]
+    ) -> torch.Tensor:
+        """Call `take(weight name, gradients (samples, rows, columns) float32)` for each LoRA matrix.
+
+        Returns the samples' losses (nats per output token). Raises UserError naming the sample
+        whose loss is not finite.
+        """
+        length = max(len(sample.input_ids) for sample in batch)
+        ids = torch.zeros(len(batch), length, dtype=torch.long)
+        labels = torch.full((len(batch), length), packing.IGNORED)
+        mask = torch.zeros(len(batch), length, dtype=torch.long)
+        for row, sample in enumerate(batch):
+            count = len(sample.input_ids)
+            ids[row, :count] = torch.tensor(sample.input_ids)
+            labels[row, :count] = torch.tensor(sample.labels)
+            mask[row, :count] = 1
+        following = functional.pad(labels[:, 1:], (0, 1), value=packing.IGNORED)
+        chosen = following != packing.IGNORED
+        wanted = following[chosen].to(self.device)
+        self._chosen, self._take = chosen.to(self.device), take
+        try:
+            with torch.enable_grad():
+                logits = self.model(
+                    input_ids=ids.to(self.device),
+                    attention_mask=mask.to(self.device),
+                    use_cache=False,
+                ).logits
+                every = functional.cross_entropy(logits[0].float(), wanted, reduction="none")
+                parts = every.split(chosen.sum(1).tolist())
+                losses = torch.stack([part.mean() for part in parts])
+            for sample, loss in zip(batch, losses.tolist(), strict=True):
+                if loss != loss or loss in (float("inf"), float("-inf")):
+                    raise io.UserError(
+                        f"problem {sample.identity}: its loss is {loss}. The reference model has"
+                        " diverged, or the text is broken; lower its learning rate or drop it."
+                    )
+            losses.sum().backward()
+        finally:
+            self._chosen = self._take = None
+        return losses.detach()

@@ -1,0 +1,267 @@
+"""Is an answer right? Two verdicts on every answer, and where it is found in a text.
+
+`strict` is ours: exact arithmetic for plain numbers, structure (sets, tuples, intervals, matrices)
+compared by its kind, and math-verify for the rest. `released` follows the authors' rules and their
+leniencies (`released_grader`), for comparison with the paper's numbers.
+"""
+
+import re
+
+from . import released_grader
+from .answers import extract_answer
+from .quantities import FUNCTIONS, compact, plain, quantity, same_quantity, split_unit, known_unit
+from .symbolic import WORKER
+
+__all__ = ["extract_answer", "released", "strict"]
+
+_LONGEST = 600  # characters of an answer that is worth parsing; longer ones must be equal as text
+_DEEPEST = 6  # nested sets and tuples; deeper ones go to the symbolic comparison whole
+_NAME = r"(?:\\?[A-Za-z]+|\\text\s*\{[^{}]*\})(?:_\{?\w+\}?|')?"
+_ASSIGNED = re.compile(rf"({_NAME})(\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?\s*(?:=|\\in(?![A-Za-z]))\s*")
+_CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s*([ap])\.?\s?m\.?", re.I)
+_MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[clr|]*\})?(.*?)\\end\{\1\}", re.S)
+_SIDES = {"<": ("(", ")"), r"\le": ("[", "]"), ">": (")", "("), r"\ge": ("]", "[")}
+_BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d+|\\text\s*\{?\w+\}?)\}?")
+_BRACKETS = {"(": ")", "[": "]"}
+
+
+def strict(predicted: str, gold: str) -> bool:
+    """Whether `predicted` is the same answer as `gold`. Never takes more than some seconds.
+
+    Numbers: `quantities.same_number`; units and percent: `quantities.same_quantity`. Ordered
+    things (points, intervals with their brackets, matrices) and unordered ones (sets, lists of
+    solutions) are told apart; an equation is not its right side unless that is the value or the
+    rule asked for; words must be equal but for case. Neither side may be empty.
+    """
+    predicted, gold = plain(predicted), plain(gold)
+    return bool(predicted and gold) and _same(predicted, gold, 0)
+
+
+def released(predicted: str, gold: str, *, units: bool = True) -> bool:
+    """Whether the authors' grader accepts `predicted`; see `released_grader.equal`."""
+    return released_grader.equal(predicted, gold, units=units)
+
+
+# ---------------------------------------------------------------- structure
+
+
+def split_top(text: str, separator: str) -> list[str]:
+    """Split at a separator (a regular expression) outside all brackets."""
+    parts, depth, start = [], 0, 0
+    for found in re.finditer(rf"[(\[{{]|[)\]}}]|{separator}", text):
+        sign = found[0]
+        if sign in ("(", "[", "{"):
+            depth += 1
+        elif sign in (")", "]", "}"):
+            depth -= 1
+        elif depth <= 0:
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [part.strip() for part in [*parts, text[start:]]]
+
+
+def _enclosed(text: str) -> tuple[str, str, str] | None:
+    r"""Opening and closing bracket of a text that one pair encloses, and what is inside.
+
+    The pair may be of two kinds, as in a half-open interval; a set's is `\{`.
+    """
+    if text.startswith(r"\{") and text.endswith(r"\}"):
+        inside = text[2:-2]
+        return (r"\{", r"\}", inside) if r"\}" not in inside.split(r"\{")[0] else None
+    if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
+        return None
+    depth = 0
+    for place, sign in enumerate(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0 and place < len(text) - 1:
+            return None
+    return text[0], text[-1], text[1:-1]
+
+
+def _interval(text: str) -> tuple[str, str] | None:
+    r"""Variable and interval of an inequality in one variable (`-1 < x \le 2`); else None."""
+    parts = re.split(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))", text)
+    parts = [part.strip() for part in parts]
+    letter = re.compile(r"[A-Za-z]|\\(?:theta|alpha|beta)")
+    if len(parts) == 3 and letter.fullmatch(parts[2]) and not letter.fullmatch(parts[0]):
+        turned = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
+        parts = [parts[2], turned[parts[1]], parts[0]]
+    if len(parts) == 3 and letter.fullmatch(parts[0]):
+        bound = _SIDES[parts[1]]
+        if parts[1] in ("<", r"\le"):
+            return parts[0], rf"(-\infty,{parts[2]}{bound[1]}"
+        return parts[0], rf"{bound[1]}{parts[2]},\infty)"
+    if len(parts) == 5 and letter.fullmatch(parts[2]):
+        low, first, name, second, high = parts
+        if first in ("<", r"\le") and second in ("<", r"\le"):
+            return name, f"{_SIDES[first][0]}{low},{high}{_SIDES[second][1]}"
+        if first in (">", r"\ge") and second in (">", r"\ge"):
+            return name, f"{_SIDES[second][1]}{high},{low}{_SIDES[first][0]}"
+    return None
+
+
+def _items(text: str) -> tuple[str, list[str]] | None:
+    """Kind of a structure and its parts; None for a single expression.
+
+    Kinds: set (a list of solutions too), union, matrix, `()` (a point), and for pairs that may be
+    intervals their two brackets.
+    """
+    found = _MATRIX.fullmatch(text)
+    if found:
+        rows = [re.split(r"(?<!\\)&", row) for row in re.split(r"\\\\", found[2]) if row.strip()]
+        cells = [cell.strip() for row in rows for cell in row]
+        determinant = "determinant" if found[1] in ("vmatrix", "Vmatrix") else "matrix"
+        return f"{determinant} {len(rows)}x{len(rows[0]) if rows else 0}", cells
+    parts = split_top(text, r"\\cup(?![A-Za-z])")
+    if len(parts) > 1:
+        return "union", parts
+    enclosed = _enclosed(text)
+    if enclosed:
+        left, right, inside = enclosed
+        parts = [part for part in split_top(inside, ",") if part]
+        if left == r"\{":
+            return "set", parts
+        if len(parts) == 2:
+            return left + right, parts
+        if len(parts) > 2 and right == _BRACKETS[left]:
+            return "()", parts
+        return None
+    text = re.sub(r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 ", text)
+    parts = [part for part in split_top(text, r",\s*(?:and|or)\s|,|\s(?:and|or)\s|;") if part]
+    signed = [split_top(part, r"\\pm(?![A-Za-z])") for part in parts]
+    if any(len(pair) == 2 for pair in signed):
+        parts = [
+            value
+            for part, pair in zip(parts, signed, strict=True)
+            for value in ([f"{pair[0]}+{pair[1]}".lstrip("+"), f"{pair[0]}-{pair[1]}"] if len(pair) == 2 else [part])
+        ]
+    return ("set", parts) if len(parts) > 1 else None
+
+
+def _pairs_off(ours: list[str], theirs: list[str], depth: int) -> bool:
+    """Whether the parts are the same in some order."""
+    left = list(theirs)
+    for part in ours:
+        match = next((other for other in left if _same(part, other, depth)), None)
+        if match is None:
+            return False
+        left.remove(match)
+    return not left
+
+
+def _same_structure(ours: tuple[str, list[str]], theirs: tuple[str, list[str]], depth: int) -> bool:
+    """Compare two structures (`theirs` is gold): kind, number of parts, parts."""
+    (kind, parts), (wanted, gold) = ours, theirs
+    if kind == "[]" and wanted == "set":
+        kind = "set"  # a program prints solutions as a list
+    column = wanted.startswith("matrix") and wanted.endswith("x1")
+    if kind == "()" and column:
+        kind = wanted  # a vector in a row
+    if kind != wanted or len(parts) != len(gold):
+        return False
+    if kind in ("set", "union"):
+        return _pairs_off(parts, gold, depth)
+    return all(_same(a, b, depth) for a, b in zip(parts, gold, strict=True))
+
+
+# ---------------------------------------------------------------- expressions
+
+
+def _simplest(text: str) -> str:
+    """Take off brackets around a single expression and braces around a single element."""
+    while True:
+        enclosed = _enclosed(text)
+        if not enclosed or len(split_top(enclosed[2], ",")) > 1 or not enclosed[2].strip():
+            return text
+        text = enclosed[2].strip()
+
+
+def _value(text: str, other: str) -> str:
+    r"""`text` without "x =" where `other` is no equation; the end of a chain `1+1 = 2`."""
+    if "=" in other or re.search(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])", text):
+        return text
+    found = _ASSIGNED.match(text)
+    if found and "=" not in text[found.end() :]:
+        return text[found.end() :].strip()
+    sides = split_top(text, "=")
+    if len(sides) > 1 and quantity(sides[-1]) and not re.search(r"[A-Za-z]", sides[-2]):
+        return sides[-1]
+    return text
+
+
+def _words(text: str) -> str:
+    """The text as words (lower case, no article or stop) if it is words; else ""."""
+    bare = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    if not re.fullmatch(r"[A-Za-z][\w ,.'’:\-()]*", bare):
+        return ""
+    if not any(run.lower() not in FUNCTIONS for run in re.findall(r"[A-Za-z]{3,}", bare)):
+        if bare.lower() not in ("no", "ok"):
+            return ""
+    bare = re.sub(r"[^\w ]+", "", bare.casefold())
+    return re.sub(r"^(?:the|a|an) ", "", re.sub(r"\s+", " ", bare)).strip()
+
+
+def _clock(text: str) -> tuple[int, int] | None:
+    """Hour (0-23) and minute of a time with a.m. or p.m.; else None."""
+    found = _CLOCK.fullmatch(re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip())
+    if not found or int(found[1]) > 12:
+        return None
+    return int(found[1]) % 12 + 12 * (found[3].lower() == "p"), int(found[2] or 0)
+
+
+def _same(predicted: str, gold: str, depth: int) -> bool:
+    """Compare two `plain` answers; every rule that applies is final, math-verify is the last."""
+    if compact(predicted) == compact(gold):
+        return True
+    if max(len(predicted), len(gold)) > _LONGEST:
+        return False
+    predicted, gold = _simplest(predicted), _simplest(gold)
+    option = re.fullmatch(r"([A-J])", gold)
+    chosen = re.fullmatch(r"\(?([A-Ja-j])(?:[).:].*)?", predicted)
+    if option and chosen:
+        return chosen[1].upper() == option[1]
+    asked = _value(predicted, gold)
+    given = _value(gold, predicted)
+    # A gold equation `y = 2x + 3` asks for the equation; `x = 5` and `f(x) = 2x` ask for a value.
+    found = _ASSIGNED.match(gold)
+    if given != gold and found and not found[2] and not quantity(given) and not _items(given):
+        if re.search(r"(?<![\\A-Za-z])[a-hj-zA-Z](?![A-Za-z])", given):
+            return False
+    predicted, gold = _simplest(asked), _simplest(given)
+    ours, theirs = _BASED.fullmatch(predicted), _BASED.fullmatch(gold)
+    if theirs and theirs[1][0].isdigit():  # a numeral with its base, which may be left out
+        return (ours[1] if ours else predicted) == theirs[1] and not (ours and ours[2] != theirs[2])
+    ours, theirs = quantity(predicted), quantity(gold)
+    if ours and theirs:
+        return same_quantity(ours, theirs)
+    if _clock(gold):
+        return _clock(predicted) == _clock(gold)
+    words = _words(gold)
+    if words:
+        return words == _words(predicted)
+    ours, theirs = _interval(predicted), _interval(gold)
+    if ours and theirs and ours[0] != theirs[0]:
+        return False
+    predicted, gold = ours[1] if ours else predicted, theirs[1] if theirs else gold
+    ours, theirs = _items(predicted), _items(gold)
+    if (ours or theirs) and depth < _DEEPEST:
+        if not (ours and theirs):
+            return False
+        return _same_structure(ours, theirs, depth + 1)
+    return _same_expression(predicted, gold)
+
+
+def _same_expression(predicted: str, gold: str) -> bool:
+    """Leave two expressions to math-verify, without their units, once they can be equal."""
+    relations = r"=|[<>]|\\(?:le|ge|ne)(?![A-Za-z])"
+    if bool(re.search(relations, predicted)) != bool(re.search(relations, gold)):
+        return False
+    (predicted, unit), (gold, wanted) = split_unit(predicted), split_unit(gold)
+    units = known_unit(unit), known_unit(wanted)
+    if all(units) and units[0] != units[1]:
+        return False
+    if _words(predicted):
+        return False
+    if compact(predicted) == compact(gold):
+        return True
+    return WORKER.equal("strict", predicted, gold)

@@ -1,0 +1,306 @@
+"""Files that are whole or absent, tables with a checked schema, journals that survive a kill.
+
+Bottom of the import order: this module imports nothing of ours.
+"""
+
+import contextlib
+import difflib
+import gzip
+import hashlib
+import importlib.metadata
+import json
+import os
+import random
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. Its text is one line: what is wrong, where, what to do."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean "x"?` for the known name nearest to `name`, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+# ---------------------------------------------------------------- digests and random choices
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """Hexadecimal sha256 of a string, bytes, or anything JSON can hold (key order is ignored)."""
+    if isinstance(value, str):
+        value = value.encode()
+    elif not isinstance(value, bytes):
+        value = json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    return hashlib.sha256(value).hexdigest()[:length]
+
+
+def file_digest(path: str | Path) -> str:
+    """Full sha256 of a file, or of a directory's file names and contents."""
+    path = Path(path)
+    if path.is_dir():
+        names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+        return digest({name: file_digest(path / name) for name in names}, 64)
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def rng(seed: int, *ids: str | int) -> random.Random:
+    """A generator that depends on the seed and stable ids only: never on order, time or process."""
+    return random.Random(digest([seed, *ids], 64))
+
+
+# ---------------------------------------------------------------- whole files
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it into place once the block succeeds.
+
+    The temporary path may be used as a file or made into a directory.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = scratch / path.name
+    try:
+        yield temporary
+        for file in [temporary] if temporary.is_file() else temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the new one, never a part."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, atomically."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read one JSON file. Raises UserError naming file and line where it is malformed."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}). Delete it and rerun.") from None
+
+
+# ---------------------------------------------------------------- tables
+
+
+def provenance(
+    program: str, code: str = "", inputs: Iterable[str | Path] = (), seed: int | None = None
+) -> dict[str, Any]:
+    """What made a product: program, code digest, input digests, seed, package versions.
+
+    Holds no time, host or absolute path, so that equal runs give equal bytes.
+    """
+    versions = {}
+    for package in ("torch", "transformers", "peft", "pyarrow", "numpy"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "program": program,
+        "code": code,
+        "inputs": {Path(p).name: file_digest(p)[:16] for p in inputs if Path(p).exists()},
+        "seed": seed,
+        "packages": versions,
+    }
+
+
+def write_table(
+    path: str | Path,
+    rows: pa.Table | list[dict] | Iterator[pa.Table],
+    schema: pa.Schema,
+    origin: dict[str, Any],
+) -> None:
+    """Write rows as Parquet under `schema`, with `origin` (see `provenance`) in the metadata.
+
+    An iterator of tables is written as it comes, a row group each: any size, in little memory.
+    """
+    if isinstance(rows, list):
+        rows = pa.Table.from_pylist(rows, schema=schema)
+    stored = schema.with_metadata({"jz3": json.dumps(origin, sort_keys=True)})
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, stored, compression="zstd") as out:
+        for table in [rows] if isinstance(rows, pa.Table) else rows:
+            out.write_table(table.select(schema.names).cast(stored))
+
+
+def read_table(
+    path: str | Path, schema: pa.Schema, *, allow_empty: bool = False, extra_prefix: str = ""
+) -> pa.Table:
+    """Read Parquet and check it against `schema`.
+
+    `extra_prefix` admits further columns whose names start so (one score per target, say).
+    Raises UserError naming the file and the column that is missing, unknown or of another type.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        text = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: not a readable Parquet file ({text}). Delete it and rerun."
+        ) from None
+    for field in schema:
+        if field.name not in table.column_names:
+            hint = did_you_mean(field.name, table.column_names)
+            raise UserError(
+                f'{path}: column "{field.name}" ({field.type}) is missing.{hint}'
+                f" Columns found: {', '.join(table.column_names)}."
+            )
+        found = table.schema.field(field.name).type
+        if found != field.type:
+            try:
+                table = table.set_column(
+                    table.column_names.index(field.name),
+                    field,
+                    table[field.name].cast(field.type),
+                )
+            except pa.ArrowInvalid:
+                raise UserError(
+                    f'{path}: column "{field.name}" is {found}, expected {field.type}.'
+                ) from None
+    keep = list(schema.names)
+    for name in table.column_names:
+        if name not in keep:
+            if not extra_prefix or not name.startswith(extra_prefix):
+                raise UserError(
+                    f'{path}: unknown column "{name}".{did_you_mean(name, schema.names)}'
+                )
+            keep.append(name)
+    if not allow_empty and table.num_rows == 0:
+        raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
+    return table.select(keep)
+
+
+def read_rows(path: str | Path, schema: pa.Schema, *, allow_empty: bool = False) -> list[dict]:
+    """`read_table` as a list of dicts."""
+    return read_table(path, schema, allow_empty=allow_empty).to_pylist()
+
+
+def table_origin(path: str | Path) -> dict[str, Any]:
+    """The provenance that `write_table` stored in a Parquet file (empty for a foreign file)."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(b"jz3", b"{}"))
+
+
+# ---------------------------------------------------------------- JSON lines, journals, resume
+
+
+def iterate_json_lines(path: str | Path) -> Iterator[Any]:
+    """The values in a JSON-lines file (gzipped if its name ends in .gz), one after the other.
+
+    Raises UserError with the line number where a line is malformed.
+    """
+    path = Path(path)
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    try:
+                        yield json.loads(line)
+                    except json.JSONDecodeError as error:
+                        raise UserError(
+                            f"{path}, line {number}: not valid JSON ({error})."
+                        ) from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error}).") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}). Fetch it again.") from None
+
+
+def read_json_lines(path: str | Path) -> list[dict]:
+    """`iterate_json_lines` as a list."""
+    return list(iterate_json_lines(path))
+
+
+class Journal:
+    """Append-only JSON lines keyed by `key`: what is in it is never done, or paid for, again.
+
+    Every append reaches the disk before it returns. A last line torn by a kill is dropped at
+    opening; a later record of the same key replaces the earlier one.
+    """
+
+    def __init__(self, path: str | Path, key: str):
+        self.path, self.key = Path(path), key
+        self.records: dict[str, dict] = {}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            whole = 0
+            with self.path.open("rb") as stream:
+                for line in stream:
+                    try:
+                        if not line.endswith(b"\n"):
+                            break
+                        record = json.loads(line)
+                        self.records[record[key]] = record
+                    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+                        raise UserError(
+                            f"{self.path}: damaged at byte {whole}. Remove that line and rerun;"
+                            " the rest stays valid."
+                        ) from None
+                    whole += len(line)
+            if whole < self.path.stat().st_size:
+                os.truncate(self.path, whole)
+        self._stream = self.path.open("ab")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.records
+
+    def append(self, records: dict | list[dict]) -> None:
+        """Add one record or several, durably."""
+        records = [records] if isinstance(records, dict) else records
+        for record in records:
+            self._stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self.records[record[self.key]] = record
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file; the records stay readable in memory."""
+        self._stream.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def resume_directory(path: str | Path, key: Any) -> Path:
+    """A directory for unfinished work that belongs to `key` (recipe, input digests, code).
+
+    Work left there under another key is discarded: it would continue something else.
+    """
+    path, wanted = Path(path), digest(key, 64)
+    marker = path / "key"
+    if not marker.exists() or marker.read_text().strip() != wanted:
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        write_text(marker, wanted + "\n")
+    return path

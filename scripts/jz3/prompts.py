@@ -1,0 +1,260 @@
+r"""Prompts that ask for a new problem, and the text of the answers (paper section 3.2, appendix).
+
+A prompt folder holds one template per level, `<level>.md`, with the slot {passage} exactly once,
+and `examples.jsonl`: worked examples for the teacher, one JSON object per line,
+
+    {"level": "grade", "passage": "...", "problem": "...", "solution": "...", "answer": "5"}
+
+(in tool mode `program`, Python source without a fence, in place of `solution`).
+
+A synthesizer learns to write a completion straight after its prompt, with no chat template and no
+separator, as in the release: a prompt ends in "## New Problem\n", a completion is
+
+    [Problem]:
+    <question>
+
+    [Solution]:
+    <solution>
+
+where a cot solution ends "The answer is \boxed{...}." and a tool solution is one ```python block
+followed by that sentence. What the program prints is never the model's to write: execution adds it.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from .io import UserError, did_you_mean, read_json_lines
+
+SLOT = "{passage}"
+MODES = ("cot", "tool")
+
+# A marker on a line of its own or at a line's start: "[Problem]:", "**[Problem]**", "### Problem",
+# "**Problem:**", "[Problem Description]". A bare word without bracket, colon or heading is prose.
+_DECORATION = r"[ \t]*(?:#{1,6}[ \t]*)?(?:\*\*|__)?"
+_MARKER = re.compile(
+    rf"^{_DECORATION}\[(?P<a>problem(?: description)?|solution)\][ \t]*:?(?:\*\*|__)?[ \t]*:?"
+    rf"|^{_DECORATION}(?P<b>problem(?: description)?|solution)[ \t]*:(?:\*\*|__)?"
+    rf"|^[ \t]*(?:#{{1,6}}[ \t]*|\*\*)(?P<c>problem(?: description)?|solution)(?:\*\*)?"
+    rf"[ \t]*:?[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CLOSING = re.compile(r"^[ \t]*\[/(?:problem(?: description)?|solution)\][ \t]*$", re.I | re.M)
+_PROGRAM = re.compile(
+    r"^[ \t]*```[ \t]*(?:python3?|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.I | re.M | re.S
+)
+_OUTPUT = re.compile(r"^[ \t]*```[ \t]*output[ \t]*\n.*?^[ \t]*```[ \t]*$\n*", re.I | re.M | re.S)
+_STATED = re.compile(r"\b(?:the|final)\s+answer\s+is:?\s*(.+?)\s*$", re.I | re.M)
+
+
+# ---------------------------------------------------------------- templates
+
+
+def load_prompts(folder: str | Path) -> dict[str, str]:
+    """Read a prompt folder: {level: template}, in the order of the level names.
+
+    Each template is stripped at its end and given one line break. Raises UserError where the
+    folder has no template, or one lacks the slot or has it twice.
+    """
+    folder = Path(folder)
+    templates = {}
+    for path in sorted(folder.glob("*.md")):
+        text = path.read_text(encoding="utf-8").rstrip() + "\n"
+        if text.count(SLOT) != 1:
+            raise UserError(
+                f"{path}: the slot {SLOT} is there {text.count(SLOT)} times; write it exactly once."
+            )
+        templates[path.stem] = text
+    if not templates:
+        raise UserError(f"{folder}: no prompt there; write one file <level>.md per level.")
+    return templates
+
+
+def fill(template: str, passage: str) -> str:
+    """Put a passage into a template's slot.
+
+    A passage cannot pose as a part of the prompt: its headings are set two levels down, and the
+    markers of a completion lose their brackets.
+    """
+    passage = re.sub(r"^(#{1,2})(?=\s)", r"##\1", passage.strip(), flags=re.M)
+    passage = re.sub(r"\[(/?(?:problem|solution))\]", r"\1", passage, flags=re.I)
+    before, after = template.split(SLOT)
+    return before + passage + after
+
+
+def load_examples(path: str | Path, mode: str, structured: bool) -> list[tuple[str, str]]:
+    """Read the worked examples beside a folder's templates as (prompt, answer) turns.
+
+    `structured`: answers are JSON by `structured_schema`, else text by `format_completion`.
+    An empty file means no examples. Raises UserError naming the line and the key at fault.
+    """
+    path = Path(path)
+    rows = read_json_lines(path)
+    templates = load_prompts(path.parent) if rows else {}
+    keys = structured_schema(mode)["required"]
+    turns = []
+    for number, row in enumerate(rows, 1):
+        for key in ["level", "passage", *keys]:
+            if not isinstance(row.get(key), str) or not row[key].strip():
+                raise UserError(f'{path}, example {number}: "{key}" is missing or not a text.')
+        if row["level"] not in templates:
+            hint = did_you_mean(row["level"], templates)
+            raise UserError(
+                f"{path}, example {number}: no prompt {row['level']}.md beside it.{hint}"
+            )
+        answer = json.dumps({key: row[key].strip() for key in keys}, ensure_ascii=False)
+        if not structured:
+            parts = from_structured(answer, mode)
+            if parts is None:
+                raise UserError(f"{path}, example {number}: not a sound {mode} example.")
+            answer = format_completion(mode, *parts)
+        turns.append((fill(templates[row["level"]], row["passage"]), answer))
+    return turns
+
+
+# ---------------------------------------------------------------- completions
+
+
+def format_completion(mode: str, question: str, solution: str) -> str:
+    """The text of a problem with its solution, as a synthesizer learns to write it."""
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r}, expected one of {MODES}")
+    return f"[Problem]:\n{question.strip()}\n\n[Solution]:\n{solution.strip()}"
+
+
+def parse_completion(text: str, mode: str) -> tuple[str, str] | None:
+    """Split a completion into (question, solution), or None where a part is missing.
+
+    Tolerates decorated markers and closing tags; a second problem after the solution is cut off.
+    In tool mode the solution must hold one closed ```python block or more; the first is kept with
+    the text that follows it, and ```output blocks are removed.
+    """
+    text = _CLOSING.sub("", text)
+    places: list[tuple[str, int, int]] = []
+    for found in _MARKER.finditer(text):
+        name = (found["a"] or found["b"] or found["c"]).lower()
+        places.append((name.split()[0], found.start(), found.end()))
+    problem = next((k for k, place in enumerate(places) if place[0] == "problem"), None)
+    if problem is None:
+        return None
+    solution = next(
+        (k for k in range(problem + 1, len(places)) if places[k][0] == "solution"), None
+    )
+    if solution is None:
+        return None
+    end = next((start for name, start, _ in places[solution + 1 :] if name == "problem"), len(text))
+    question = text[places[problem][2] : places[solution][1]].strip()
+    answer = text[places[solution][2] : end].strip()
+    if mode == "tool":
+        answer = _tool_solution(answer)
+    if not question or not answer:
+        return None
+    return question, answer
+
+
+def _tool_solution(text: str) -> str:
+    found = _PROGRAM.search(text)
+    if not found or not found[1].strip():
+        return ""
+    program = found[1].rstrip()
+    rest = _OUTPUT.sub("", text[found.end() :])
+    rest = _PROGRAM.sub("", rest).strip()
+    return f"```python\n{program}\n```" + (f"\n\n{rest}" if rest else "")
+
+
+def program_of(solution: str) -> str:
+    """The Python source in a tool solution ("" if it has none)."""
+    found = _PROGRAM.search(solution)
+    return found[1].rstrip() if found else ""
+
+
+def answer_of(solution: str) -> str:
+    r"""The stated answer: the last \boxed{...}, else the end of "the answer is ...", else ""."""
+    start = solution.rfind("\\boxed{")
+    if start >= 0:
+        depth, begin = 0, start + len("\\boxed")
+        for place in range(begin, len(solution)):
+            depth += {"{": 1, "}": -1}.get(solution[place], 0)
+            if depth == 0:
+                return solution[begin + 1 : place].strip()
+        return ""
+    stated = _STATED.findall(solution)
+    return stated[-1].strip(" .$*") if stated else ""
+
+
+# ---------------------------------------------------------------- structured answers
+
+
+def structured_schema(mode: str) -> dict[str, Any]:
+    """JSON schema of the teacher's structured answer: problem, solution or program, answer."""
+    work = {"cot": "solution", "tool": "program"}[mode]
+    keys = ["problem", work, "answer"]
+    return {
+        "type": "object",
+        "properties": {key: {"type": "string"} for key in keys},
+        "required": keys,
+        "additionalProperties": False,
+    }
+
+
+def from_structured(text: str, mode: str) -> tuple[str, str] | None:
+    """Make (question, solution) of a structured answer, or None where it is not one.
+
+    The solution ends with its answer in a box, whether the teacher put one there or not.
+    """
+    keys = structured_schema(mode)["required"]
+    try:
+        value = json.loads(text)
+        problem, work, answer = (value[key] for key in keys)
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None
+    if not all(isinstance(part, str) for part in (problem, work, answer)):
+        return None
+    answer = _bare_answer(_restore_latex(answer))
+    problem = re.sub(rf"^(?:{_MARKER.pattern})", "", _restore_latex(problem).strip(), flags=re.I)
+    if mode == "tool":
+        fenced = _PROGRAM.search(work)
+        work = (fenced[1] if fenced else work).strip("\n").rstrip()
+        if not work.strip():
+            return None
+        work = f"```python\n{work}\n```"
+    else:
+        work = _without_box(_restore_latex(work).strip())
+    problem = problem.strip()
+    if not problem or not work or not answer:
+        return None
+    return problem, f"{work}\n\nThe answer is \\boxed{{{answer}}}."
+
+
+def _restore_latex(text: str) -> str:
+    r"""Undo JSON's reading of LaTeX written with one backslash: "\frac" became a form feed."""
+    text = text.replace("\f", "\\f").replace("\b", "\\b")
+    text = re.sub(r"\t(?=imes\b|ext\b|heta\b|an\b|au\b|o\b|frac\b)", r"\\t", text)
+    return re.sub(r"\r(?=ight\b|ho\b|angle\b)", r"\\r", text)
+
+
+def _bare_answer(answer: str) -> str:
+    answer = answer.strip()
+    boxed = answer_of(answer) if "\\boxed{" in answer else answer
+    boxed = re.sub(r"^the answer is:?\s+", "", boxed.strip(), flags=re.I).rstrip(".").strip()
+    if len(boxed) > 2 and boxed[0] == boxed[-1] == "$" and "$" not in boxed[1:-1]:
+        boxed = boxed[1:-1].strip()
+    return boxed
+
+
+def _without_box(solution: str) -> str:
+    """Drop a last line that only states the boxed answer; unbox what stays."""
+    lines = solution.split("\n")
+    if len(lines) > 1 and re.match(
+        r"\W*(?:so,? |thus,? |therefore,? )?(?:the )?(?:final )?answer\b", lines[-1], re.I
+    ):
+        lines.pop()
+    kept = "\n".join(lines).rstrip()
+    while "\\boxed{" in kept:
+        inner = answer_of(kept)
+        box = f"\\boxed{{{inner}}}"
+        if box not in kept:
+            break
+        kept = inner.join(kept.rsplit(box, 1))
+    return kept

@@ -1,0 +1,321 @@
+"""Answers as text: one plain spelling for LaTeX, Unicode and Python notation, and exact quantities.
+
+Everything here is string work and rational arithmetic: no evaluation, no symbolic mathematics.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from fractions import Fraction
+
+_SYMBOLS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ",
+    "÷": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
+    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "°": r"^\circ ", "²": "^2",
+    "³": "^3", "’": "'", "‘": "'", "“": '"', "”": '"', "¢": r"\text{ cents}", "≈": r"\approx ",
+    "∅": r"\emptyset ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "√": r"\sqrt ",
+}  # fmt: skip
+_SPACES = re.compile(r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-z])|\\displaystyle(?![a-z])|\s+")
+_TEXT = re.compile(r"\\(?:mbox|hbox|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname)\s*\{")
+_FUNCTIONS = (
+    "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp|sqrt|max|min|gcd|lcm"
+    "|pi|det|mod"
+)
+FUNCTIONS = frozenset(_FUNCTIONS.split("|"))
+
+
+def closing(text: str, start: int) -> int:
+    """Index of the bracket that closes the one at `start`, or -1. Escaped braces do not count."""
+    opening = text[start]
+    wanted = {"{": "}", "(": ")", "[": "]"}[opening]
+    depth, place = 0, start
+    while place < len(text):
+        if text[place] == "\\" and text[place + 1 : place + 2] in "{}\\" and opening == "{":
+            place += 2
+            continue
+        depth += (text[place] == opening) - (text[place] == wanted)
+        if depth == 0:
+            return place
+        place += 1
+    return -1
+
+
+def _wrap(text: str, command: str, opening: str) -> str:
+    r"""Rewrite `command(...)` as `\command{...}`, at every matched bracket."""
+    pattern = re.compile(rf"\\?(?<![A-Za-z]){command}\s*{re.escape(opening)}")
+    found = pattern.search(text)
+    while found:
+        end = closing(text, found.end() - 1)
+        if end < 0:
+            break
+        inner = text[found.end() : end]
+        text = f"{text[: found.start()]}\\{command}{{{inner}}}{text[end + 1 :]}"
+        found = pattern.search(text, found.start() + len(command) + 2)
+    return text
+
+
+def unwrap(text: str) -> str:
+    r"""Take off what encloses the whole text: dollar signs, `\( \)`, `\boxed{}`, `\text{}`, braces."""
+    while True:
+        before = text = text.strip()
+        for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")):
+            if len(text) > len(left + right) and text.startswith(left) and text.endswith(right):
+                inner = text[len(left) : -len(right)]
+                if left not in inner and not inner.endswith("\\"):
+                    text = inner
+        opened = re.match(r"(?:\\(?:boxed|fbox|text))?\s*\{", text)
+        if opened and closing(text, opened.end() - 1) == len(text) - 1:
+            text = text[opened.end() : -1]
+        if text == before:
+            return text
+
+
+def plain(text: str) -> str:
+    r"""One spelling of an answer: LaTeX without layout, `\frac{a}{b}` and `\sqrt{a}` braced.
+
+    Python's notation (`sqrt(2)`, `x**2`, `pi`) and Unicode signs become LaTeX. Case is kept.
+    """
+    for sign in set(text):
+        if sign in _SYMBOLS:
+            text = text.replace(sign, _SYMBOLS[sign])
+        elif unicodedata.decomposition(sign).startswith("<fraction>"):
+            top, bottom = unicodedata.normalize("NFKC", sign).split("⁄")
+            text = text.replace(sign, rf"\frac{{{top}}}{{{bottom or 1}}}")
+    text = unicodedata.normalize("NFKC", text)
+    text = re.sub(r",\s*\\!\s*|\{,\}", ",", text)
+    text = re.sub(r"\\(?:left|right|big|Big|bigg|Bigg)[lr]?(?![A-Za-z])", "", text)
+    text = _TEXT.sub(lambda _: r"\text{", text)
+    text = _SPACES.sub(" ", text)
+    text = text.replace(r"\lbrace", r"\{").replace(r"\rbrace", r"\}")
+    text = text.replace(r"\langle", "(").replace(r"\rangle", ")")
+    text = re.sub(r"\\(le|ge|ne)(?:q|qslant)(?![A-Za-z])", r"\\\1", text)
+    text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    text = re.sub(r"\\[dtc]frac", r"\\frac", text)
+    text = re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", text)
+    text = re.sub(r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{", text)
+    text = re.sub(r"(\\frac\s*\{[^{}]*\})\s*(\d)", r"\1{\2}", text)
+    text = re.sub(r"\\sqrt\s*(\d|[A-Za-z](?![A-Za-z]))", r"\\sqrt{\1}", text)
+    text = _wrap(text, "sqrt", "(")
+    text = text.replace("**", "^")
+    text = re.sub(r"\^\s*\(?(-?\d{2,}|-\d)\)?", r"^{\1}", text)
+    text = re.sub(rf"(?<![A-Za-z\\])({_FUNCTIONS})(?![A-Za-z])", r"\\\1", text)
+    text = re.sub(r"(?<![A-Za-z])oo(?![A-Za-z])", r"\\infty", text)
+    text = unwrap(text)
+    text = re.sub(r"^(?:\\approx|\\sim|approximately|about|=|:)\s*", "", text)
+    return unwrap(text.strip().removesuffix(".").strip())
+
+
+def compact(text: str) -> str:
+    r"""`text` without spaces, thin differences of LaTeX, and `\text{}` wrappers."""
+    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"\^\{(\w)\}", r"^\1", re.sub(r"_\{(\w)\}", r"_\1", text))
+    return re.sub(r"\s+", "", text)
+
+
+# ---------------------------------------------------------------- units
+
+
+def _units() -> dict[str, tuple[str, Fraction]]:
+    """Spelling -> (dimension, size). Only units with one meaning in school mathematics."""
+    families = {
+        "length": {
+            "1/1000": "mm millimeter millimetre", "1/100": "cm centimeter centimetre",
+            "1": "m meter metre", "1000": "km kilometer kilometre", "127/5000": "in inch inche",
+            "381/1250": "ft foot feet", "1143/1250": "yd yard", "201168/125": "mi mile",
+        },
+        "mass": {"1/1000": "mg milligram", "1": "g gm gram", "1000": "kg kilogram"},
+        "weight": {"1": "oz ounce", "16": "lb pound"},
+        "time": {
+            "1": "s sec second", "60": "min minute", "3600": "h hr hour", "86400": "day",
+            "604800": "week",
+        },
+        "calendar": {"1": "month", "12": "year"},
+        "money": {"1": "cent", "100": "dollar $"},
+        "euro": {"1": "euro"},
+        "volume": {"1": "ml milliliter millilitre", "1000": "l liter litre"},
+        "capacity": {"1": "cup", "2": "pint", "4": "quart", "16": "gallon"},
+        "angle": {"1": "degree", },
+        "radian": {"1": "rad radian"},
+        "speed in miles": {"1": "mph"},
+        "morning": {"1": "am"},
+        "afternoon": {"1": "pm"},
+    }  # fmt: skip
+    return {
+        name: (dimension, Fraction(size))
+        for dimension, sizes in families.items()
+        for size, names in sizes.items()
+        for name in names.split()
+    }
+
+
+UNITS = _units()
+
+
+def known_unit(text: str) -> tuple[str, Fraction] | None:
+    """Dimension (with its power) and size of a unit's spelling; None for any other words."""
+    text = text.lower().replace(".", "").strip(" ()-")
+    text = re.sub(r"\s+", " ", text)
+    power = 1
+    found = re.fullmatch(r"(square|sq|cubic) (.+)", text)
+    if found:
+        power, text = (3 if found[1] == "cubic" else 2), found[2]
+    found = re.fullmatch(r"(.+?)(?: ?\^ ?\{?([23])\}?| (squared|cubed))", text)
+    if found:
+        power, text = int(found[2] or (2 if found[3] == "squared" else 3)), found[1]
+    text = text if text in UNITS else text.removesuffix("s")
+    if text not in UNITS:
+        return None
+    dimension, size = UNITS[text]
+    return (f"{dimension}^{power}", size**power)
+
+
+_UNIT_IN_TEXT = re.compile(r"\s*\\text\s*\{([^{}]*)\}\s*((?:\^\s*\{?\d\}?)?)$")
+_UNIT_BARE = re.compile(
+    r"(?<=[\d}.])(?:\s*-\s*|\s*)(\(?[A-Za-z][A-Za-z.'\-]*(?: (?:of |per )?[A-Za-z.'\-]+){0,4}\)?)"
+    r"\s*((?:\^\s*\{?\d\}?)?)$"
+)
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    r"""Split `plain` text into the value and its unit: words at the end, `$`, `\%`, degrees.
+
+    A single letter counts as a unit only inside `\text{}`: elsewhere it is a variable.
+    """
+    text = text.strip()
+    money = re.match(r"(-?)\s*(?:\\?\$|USD|US\\?\$)\s*(?=[-\d.\\])", text)
+    if money:
+        return split_unit(money[1] + text[money.end() :])[0], "$"
+    for pattern, unit in (
+        (r"\s*(?:\\?%|percent)$", "%"),
+        (r"\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*\\?(?:text)?\{?[CF]\}?)?$", "degrees"),
+        (r"\s*\\?\$$", "$"),
+    ):
+        found = re.search(pattern, text)
+        if found and found.start():
+            return text[: found.start()].strip(), unit
+    found = _ORDINAL.search(text)
+    if found:
+        return text[: found.start()], "ordinal"
+    found = _UNIT_IN_TEXT.search(text)
+    if found and found.start() and re.search(r"[A-Za-z]", found[1]):
+        if " and " in found[1]:
+            return text, ""
+        unit = found[1].strip() + found[2].replace(" ", "")
+        return text[: found.start()].strip(), "%" if unit == "percent" else unit
+    found = _UNIT_BARE.search(text)
+    if found:
+        words = [word.strip("().'-") for word in re.split(r"[ -]", found[1])]
+        whole = (found[1] + found[2]).strip()
+        sensible = all(word not in FUNCTIONS for word in words) and "and" not in words
+        wordy = known_unit(whole) or all(len(word) > 2 or word in ("of", "") for word in words)
+        if len(words[0]) > 1 and "or" not in words and sensible and wordy:
+            return text[: found.start()].strip(), whole
+    return text, ""
+
+
+# ---------------------------------------------------------------- numbers
+
+_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    " fifteen sixteen seventeen eighteen nineteen twenty"
+).split()
+_PLAIN_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
+_NUMBER = re.compile(rf"({_PLAIN_NUMBER})(?:[eE]([+-]?\d{{1,3}}))?")
+_POWER = re.compile(
+    rf"(?:({_PLAIN_NUMBER})\s*(?:\\times|\\cdot|\*|x)\s*)?10\s*\^\s*\{{?\s*([+-]?\d{{1,3}})\s*\}}?"
+)
+_RATIO = re.compile(
+    rf"\\frac\s*\{{\s*(-?\s*(?:{_PLAIN_NUMBER}))\s*\}}\s*\{{\s*(-?\s*(?:{_PLAIN_NUMBER}))\s*\}}"
+    rf"|({_PLAIN_NUMBER})\s*/\s*(-?(?:{_PLAIN_NUMBER}))"
+)
+_MIXED = re.compile(r"(\d+)(?:\s*(?:and)?\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}|(?:\s+|-)(\d+)/(\d+))")
+_LONGEST = 200  # characters of a written number; longer ones are left to string equality
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """An exact value, its unit as written ("" if none), and its significant digits.
+
+    `digits` is 0 unless the value was written with a decimal point.
+    """
+
+    value: Fraction
+    unit: str = ""
+    digits: int = 0
+
+
+def _exact(text: str) -> Fraction:
+    text = re.sub(r"[,\s]", "", text)
+    return Fraction(text + "0" if text.endswith(".") else text)
+
+
+def quantity(text: str) -> Quantity | None:
+    """Read `plain` text as one number with an optional unit; None if it is anything else."""
+    if not text or len(text) > _LONGEST:
+        return None
+    text, unit = split_unit(text)
+    sign = -1 if text.startswith("-") else 1
+    text = re.sub(r"^[+-]\s*", "", text)
+    if text.lower() in _WORDS:
+        return Quantity(Fraction(sign * _WORDS.index(text.lower())), unit)
+    found = _NUMBER.fullmatch(text)
+    if found:
+        digits = len(found[1].replace(",", "").replace(".", "").lstrip("0")) if "." in text else 0
+        return Quantity(sign * _exact(found[1]) * Fraction(10) ** int(found[2] or 0), unit, digits)
+    found = _POWER.fullmatch(text)
+    if found:
+        return Quantity(sign * _exact(found[1] or "1") * Fraction(10) ** int(found[2]), unit)
+    found = _RATIO.fullmatch(text)
+    if found:
+        bottom = _exact(found[2] or found[4])
+        return Quantity(sign * _exact(found[1] or found[3]) / bottom, unit) if bottom else None
+    found = _MIXED.fullmatch(text)
+    if found:
+        bottom = int(found[3] or found[5])
+        if not bottom:
+            return None
+        part = Fraction(int(found[2] or found[4]), bottom)
+        return Quantity(sign * (int(found[1]) + part), unit)
+    return None
+
+
+def same_number(predicted: Fraction, gold: Fraction, digits: int) -> bool:
+    """Equal, or as close as a decimal can come.
+
+    A gold integer must be met exactly, up to a float's noise: a decimal of 12 or more significant
+    digits is a program's print-out and may be off by 1e-9 of the value. Any other gold value
+    forgives 1e-6 of the value, so that 0.333333 is 1/3 and 0.33 is not.
+    """
+    if predicted == gold:
+        return True
+    if gold.denominator == 1:
+        return digits >= 12 and abs(predicted - gold) <= abs(gold) * Fraction(1, 10**9)
+    return abs(predicted - gold) <= abs(gold) * Fraction(1, 10**6)
+
+
+def same_quantity(predicted: Quantity, gold: Quantity) -> bool:
+    """Whether two quantities agree.
+
+    A unit on one side only is ignored (the question names it), and so are words that are no
+    unit of measurement; two such units must be of one dimension and are converted. A percentage
+    meets a bare number as `n` or as `n/100`.
+    """
+    if ("%" in (predicted.unit, gold.unit)) and predicted.unit != gold.unit:
+        if predicted.unit and gold.unit:
+            return False
+        shares = (Fraction(1), Fraction(1, 100))
+        return any(
+            same_number(
+                predicted.value * (share if predicted.unit else 1),
+                gold.value * (share if gold.unit else 1),
+                predicted.digits,
+            )
+            for share in shares
+        )
+    ours, theirs = known_unit(predicted.unit), known_unit(gold.unit)
+    if ours and theirs:
+        if ours[0] != theirs[0]:
+            return False
+        return same_number(predicted.value * ours[1] / theirs[1], gold.value, predicted.digits)
+    return same_number(predicted.value, gold.value, predicted.digits)

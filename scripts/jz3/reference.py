@@ -1,0 +1,140 @@
+"""The reference run of influence estimation: its LoRA weights and Adam moments, epoch by epoch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from . import gradients, io
+
+ADAPTER_FILE, MOMENTS_FILE, INFO_FILE = "adapter_model.safetensors", "adam.safetensors", "info.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One epoch of the reference run.
+
+    learning_rate: its mean over the epoch's updates; step: updates made so far; lora: the
+    configuration's section; adapter: digest of the LoRA weights.
+    """
+
+    directory: Path
+    epoch: int
+    learning_rate: float
+    step: int
+    betas: tuple[float, float]
+    eps: float
+    lora: dict
+    adapter: str
+
+    def moments(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Adam's exp_avg and exp_avg_sq, float32, by plain weight name.
+
+        Raises UserError where a LoRA weight has none.
+        """
+        stored = load_file(self.directory / MOMENTS_FILE)
+        with safe_open(self.directory / ADAPTER_FILE, "pt") as file:
+            names = sorted(file.keys())
+        found = []
+        for kind in ("exp_avg", "exp_avg_sq"):
+            for name in names:
+                if f"{kind}.{name}" not in stored:
+                    raise io.UserError(
+                        f"{self.directory / MOMENTS_FILE}: no {kind} of {name}. Delete"
+                        f" {self.directory.parent} and train it again."
+                    )
+            found.append({name: stored[f"{kind}.{name}"] for name in names})
+        return found[0], found[1]
+
+
+def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float) -> None:
+    """Write one epoch: the adapter as peft stores it, Adam's moments, and the numbers of the run."""
+    named = gradients.lora_weights(model)
+    moments, steps = {}, set()
+    for name, weight in named.items():
+        state = optimizer.state.get(weight)
+        if not state:
+            raise io.UserError(f"{directory}: the optimizer has no moments of {name} to save.")
+        steps.add(int(state["step"]))
+        for kind in ("exp_avg", "exp_avg_sq"):
+            moments[f"{kind}.{name}"] = state[kind].detach().float().cpu().contiguous()
+    group = optimizer.param_groups[0]
+    with io.atomic(directory) as temporary:
+        temporary.mkdir()
+        weights = {n: w.detach().float().cpu().contiguous() for n, w in named.items()}
+        save_file(weights, temporary / ADAPTER_FILE)
+        save_file(moments, temporary / MOMENTS_FILE)
+        configuration = model.peft_config[gradients.ADAPTER].to_dict()
+        # peft's own writer would keep a path of this machine and sets in random order.
+        configuration |= {"base_model_name_or_path": "", "inference_mode": True}
+        configuration = {
+            key: sorted(value) if isinstance(value, set) else value
+            for key, value in configuration.items()
+        }
+        io.write_json(temporary / "adapter_config.json", configuration)
+        info = {
+            "epoch": epoch,
+            "learning_rate": rate,
+            "step": max(steps),
+            "betas": list(group["betas"]),
+            "eps": group["eps"],
+            "lora": lora,
+        }
+        io.write_json(temporary / INFO_FILE, info)
+
+
+def load_all(reference: str | Path, lora: dict) -> list[Checkpoint]:
+    """The epochs saved in the folder of a reference run, in order.
+
+    Raises UserError where there is none, one lacks its moments, or `lora` is not what it was
+    trained with.
+    """
+    folders = sorted(Path(reference).glob("epoch-*"), key=lambda p: int(p.name.split("-")[1]))
+    if not folders:
+        raise io.UserError(f"{reference}: no epoch-1, epoch-2, ... in it. Run train_reference.")
+    found = []
+    for folder in folders:
+        for file in (INFO_FILE, ADAPTER_FILE, MOMENTS_FILE):
+            if not (folder / file).exists():
+                what = "no Adam moments" if file == MOMENTS_FILE else "not a whole checkpoint"
+                raise io.UserError(
+                    f"{folder}: {what} ({file} is missing). Delete {reference} and train it again."
+                )
+        info = io.read_json(folder / INFO_FILE)
+        if info["lora"] != lora:
+            raise io.UserError(
+                f"{folder}: trained with lora {json.dumps(info['lora'])}, the recipe says"
+                f" {json.dumps(lora)}. Train the reference again."
+            )
+        info["betas"] = tuple(info["betas"])
+        adapter = io.file_digest(folder / ADAPTER_FILE)
+        found.append(Checkpoint(directory=folder, adapter=adapter, **info))
+    return found
+
+
+def set_weights(model, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's LoRA weights into `model`; UserError where they do not fit."""
+    weights = gradients.lora_weights(model)
+    stored = load_file(checkpoint.directory / ADAPTER_FILE)
+    check_weights(
+        [[name, list(weight.shape)] for name, weight in weights.items()],
+        [[name, list(stored[name].shape)] for name in sorted(stored)],
+        f"{checkpoint.directory}: its LoRA weights do not fit the base model",
+    )
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(stored[name])
+
+
+def check_weights(expected: list[list], found: list[list], what: str) -> None:
+    """UserError naming the first LoRA weight that is missing, unknown or of another shape."""
+    expected, found = (dict((n, list(s)) for n, s in shapes) for shapes in (expected, found))
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise io.UserError(
+                f"{what}: {name} is {found.get(name, 'missing')}, expected"
+                f" {expected.get(name, 'none')}. Make them from the same base and lora settings."
+            )

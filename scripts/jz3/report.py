@@ -1,0 +1,310 @@
+"""One self-contained HTML page of a run. It shows what it is given, and asks no other machine.
+
+The template is `rules/report/report.html.j2`. All text is escaped; LaTeX is shown as it is.
+"""
+
+import csv
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from . import markdown_html, table_text, tables
+from .inks import PAGE_COLOURS
+from .io import UserError, read_json, read_rows, read_table, table_origin
+from .records import PROBLEMS, SCORES
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "rules" / "report" / "report.html.j2"
+LARGEST = 5_000_000  # bytes of the page
+EXTREMES = 10  # highest and lowest scored problems
+LONGEST = 3000  # characters of one text shown
+MOST_ROWS = 60  # of one list of disagreements
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+def render(
+    *,
+    name: str,
+    table_files: Sequence[Path],
+    figure_files: Sequence[Path] = (),
+    funnel_files: Sequence[Path] = (),
+    score_files: Sequence[Path] = (),
+    candidate_files: Sequence[Path] = (),
+    card_files: Sequence[Path] = (),
+    disagreement_files: Sequence[Path] = (),
+    configuration_file: Path,
+) -> str:
+    """The page as text. Raises UserError where an input is not what the workflow makes."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    configuration = _text(configuration_file)
+    table_rows = [tables.read_csv(path) for path in table_files]
+    products = [*score_files, *candidate_files]
+    page = environment.from_string(_text(TEMPLATE)).render(
+        name=name,
+        kind=kind_of_run(_yaml(configuration_file, configuration)),
+        sheets=[table_text.layout(rows) for rows in table_rows],
+        evidence_rows=_evidence(table_rows),
+        figures=[_figure(path, place) for place, path in enumerate(figure_files, 1)],
+        funnels=[{"name": _label(path), "parts": funnel(read_json(path))} for path in funnel_files],
+        influences=[_influence(path, candidate_files) for path in score_files],
+        cards=[markdown_html.convert(_text(path), deeper=2) for path in card_files],
+        disagreements=_disagreements(disagreement_files),
+        origins=[{"name": _label(path), "text": _origin(path)} for path in products],
+        packages=_packages(products),
+        configuration=configuration,
+    )
+    size = len(page.encode())
+    if size > LARGEST:
+        heavy = max(figure_files, key=lambda path: Path(path).stat().st_size, default="none")
+        raise UserError(
+            f"report: {size:,} bytes, more than {LARGEST:,}; the largest figure is {heavy}."
+        )
+    return page
+
+
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error}).") from None
+
+
+def _yaml(path: Path, text: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a configuration.")
+    return value
+
+
+def _label(path: str | Path) -> str:
+    """Name of a product for readers: its folders below the results, without the file's ending."""
+    parts = list(Path(path).with_suffix("").parts)
+    stages = ("corpus", "distillation", "influence", "synthesis", "models", "evaluation")
+    starts = [place for place, part in enumerate(parts[:-1]) if part in stages]
+    return " / ".join(parts[starts[-1] :] if starts else parts[-1:])
+
+
+def kind_of_run(configuration: dict[str, Any]) -> list[str]:
+    """What kind of run a configuration describes, in sentences that hold for any of them."""
+    sentences = []
+    checkpoints = configuration.get("checkpoints") or {}
+    if checkpoints:
+        sizes = sorted({entry.get("parameters", 0) for entry in checkpoints.values()})
+        span = " to ".join(f"{size:g}" for size in dict.fromkeys([sizes[0], sizes[-1]]))
+        sentences.append(
+            f"Models that are trained and tested: {', '.join(checkpoints)} ({span} billion"
+            " parameters)."
+        )
+    if teacher := (configuration.get("teacher") or {}).get("model"):
+        asked = sum(
+            d.get("passages", 0) for d in (configuration.get("distillation") or {}).values()
+        )
+        sentences.append(f"Teacher: {teacher}, asked for {asked:,} problems.")
+    if corpora := configuration.get("corpora"):
+        prompts = [
+            f"{entry['prompts']:,} prompts for {name}" if entry.get("prompts")
+            else f"every passage at every level for {name}"
+            for name, entry in corpora.items()
+            if "prompts" in entry
+        ]  # fmt: skip
+        if prompts:
+            sentences.append(f"Synthetic corpora: {', '.join(prompts)}.")
+    return sentences
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _evidence(table_rows: Sequence[list[dict[str, str]]]) -> list[list[str]]:
+    """Grades files behind the tables, each once, with digest."""
+    found = {
+        row["source"]: row["grades_digest"]
+        for rows in table_rows
+        for row in rows
+        if row["kind"] == tables.OURS and row["benchmark"] != tables.AVERAGE
+    }
+    return [[source, found[source]] for source in sorted(found)]
+
+
+# ---------------------------------------------------------------- figures
+
+
+def _figure(path: str | Path, place: int) -> dict[str, Any]:
+    stem = Path(path).stem
+    name = stem.replace("_", " ").replace("-", " ")
+    return {"name": name[:1].upper() + name[1:], "svg": inline_svg(path, f"f{place}-", name)}
+
+
+def inline_svg(path: str | Path, prefix: str, title: str) -> Markup:
+    """An SVG file as an element of a page.
+
+    Its ids get `prefix`, its inks become the page's colours, its global style goes to the page.
+    Raises UserError for anything that could run or fetch: scripts, events, outside references.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    try:
+        root = ElementTree.fromstring(_text(path))
+    except ElementTree.ParseError as error:
+        raise UserError(f"{path}: not valid SVG ({error}). Delete it and rerun.") from None
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+                parent.remove(child)
+    for element in root.iter():
+        kind = str(element.tag).removeprefix(f"{{{_SVG}}}")
+        if kind in ("script", "foreignObject", "image", "iframe") or kind.startswith("{"):
+            raise UserError(f"{path}: <{kind}> does not belong into a figure.")
+        for key, value in list(element.attrib.items()):
+            if key.lower().startswith("on") or "javascript:" in value.lower():
+                raise UserError(f"{path}: a figure must not hold scripts ({key}).")
+            outside = key in ("href", f"{{{_XLINK}}}href") and not value.startswith("#")
+            if outside or re.search(r"url\((?!#)", value) or "@import" in value:
+                raise UserError(f"{path}: a figure must not refer to the outside ({key}).")
+            if key == "id":
+                value = prefix + value
+            elif key in ("href", f"{{{_XLINK}}}href"):
+                value = f"#{prefix}{value[1:]}"
+            value = value.replace("url(#", f"url(#{prefix}")
+            for ink, colour in PAGE_COLOURS.items():
+                value = value.replace(ink, colour)
+            element.set(key, value)
+    for key in ("width", "height"):
+        root.attrib.pop(key, None)
+    root.set("role", "img")
+    root.set("aria-label", title)
+    text = ElementTree.tostring(root, encoding="unicode")
+    return Markup(re.sub(r"\n\s*\n", "\n", text))
+
+
+# ---------------------------------------------------------------- funnels
+
+
+def funnel(value: Any) -> list[dict[str, Any]]:
+    """Counts of any shape as tables {title, header, rows}: one per mapping of mappings.
+
+    Plain counts come first; lists of records (rejected texts, say) are shown by their length.
+    """
+    made: list[dict[str, Any]] = []
+
+    def walk(part: Any, title: str) -> None:
+        if not isinstance(part, dict):
+            return
+        plain = [[key, _count(v)] for key, v in part.items() if not isinstance(v, dict)]
+        if plain:
+            made.append({"title": title, "header": ["what", "count"], "rows": plain})
+        deeper = {key: v for key, v in part.items() if isinstance(v, dict) and v}
+        flat = {
+            key: v for key, v in deeper.items() if not any(isinstance(x, dict) for x in v.values())
+        }
+        if len(flat) > 1 and _alike(list(flat.values())):
+            columns = list(dict.fromkeys(key for row in flat.values() for key in row))
+            rows = [[key, *(_count(row.get(c)) for c in columns)] for key, row in flat.items()]
+            made.append({"title": title, "header": ["", *columns], "rows": rows})
+            deeper = {key: v for key, v in deeper.items() if key not in flat}
+        for key, inner in deeper.items():
+            walk(inner, f"{title}: {key}" if title else str(key))
+
+    walk(value, "")
+    return made
+
+
+def _alike(rows: list[dict]) -> bool:
+    return bool(set.intersection(*(set(row) for row in rows)))
+
+
+def _count(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, list):
+        short = len(value) <= 8 and not any(isinstance(v, dict | list) for v in value)
+        return ", ".join(map(str, value)) if short else f"{len(value):,} entries"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+# ---------------------------------------------------------------- influence, disagreements
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST] + " [...]"
+
+
+def _influence(path: Path, candidate_files: Sequence[Path]) -> dict[str, Any]:
+    rows = read_table(path, SCORES, extra_prefix="score_").to_pylist()
+    rows.sort(key=lambda row: (-row["total"], row["problem_id"]))
+    wanted = min(EXTREMES, (len(rows) + 1) // 2)
+    ends = {"Highest": rows[:wanted], "Lowest": rows[wanted:][-EXTREMES:]}
+    shown = {row["problem_id"] for part in ends.values() for row in part}
+    texts = {
+        row["problem_id"]: row
+        for file in candidate_files
+        for row in read_rows(file, PROBLEMS, allow_empty=True)
+        if row["problem_id"] in shown
+    }
+    return {
+        "name": _label(path.parent if path.stem == "scores" else path),
+        "problems": len(rows),
+        "targets": [key.removeprefix("score_") for key in rows[0] if key.startswith("score_")],
+        "ends": {
+            title: [
+                row
+                | {"total": f"{row['total']:+.3g}".replace("-", "\N{MINUS SIGN}")}
+                | {
+                    key: _shorten((texts.get(row["problem_id"]) or {}).get(key) or "")
+                    for key in ("question", "solution")
+                }
+                for row in part
+            ]
+            for title, part in ends.items()
+        },
+    }
+
+
+def _disagreements(files: Sequence[Path]) -> dict[str, Any]:
+    """Rows of all lists under their common header, each with the run that it comes from."""
+    header: list[str] = []
+    rows: list[dict[str, str]] = []
+    counts: list[list[str]] = []
+    for path in map(Path, files):
+        run = "/".join(path.parts[-4:-1])
+        lines = list(csv.DictReader(_text(path).splitlines(keepends=True)))
+        counts.append([run, str(len(lines))])
+        for line in lines:
+            header += [key for key in line if key is not None and key not in header]
+        rows += [{"run": run} | line for line in lines[:MOST_ROWS]]
+    shown = rows[: 2 * MOST_ROWS]
+    return {
+        "header": ["run", *header],
+        "rows": [[_shorten(row.get(key) or "") for key in ["run", *header]] for row in shown],
+        "counts": counts,
+        "total": sum(int(count) for _, count in counts),
+    }
+
+
+def _packages(products: Sequence[Path]) -> list[list[str]]:
+    versions: dict[str, set[str]] = {}
+    for path in products:
+        for package, version in table_origin(path).get("packages", {}).items():
+            versions.setdefault(package, set()).add(version)
+    return [[package, ", ".join(sorted(versions[package]))] for package in sorted(versions)]
+
+
+def _origin(path: Path) -> str:
+    """Provenance of one product as indented JSON."""
+    return json.dumps(table_origin(path), indent=2, sort_keys=True, ensure_ascii=False)

@@ -1,0 +1,138 @@
+"""Symbolic comparison of answers in a process that can be killed.
+
+math-verify and sympy may compute for ever, or fill memory, on a few characters (`9^9^9^9`), and
+neither a thread nor an alarm stops a long operation inside the interpreter's big integers. So one
+worker process is started at the first question, reused, and killed and replaced when it runs over.
+"""
+
+import atexit
+import contextlib
+import json
+import math
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+SECONDS = 3.0  # of processor time per comparison: does not depend on what else the machine does
+_WALL = 4.0  # times as much by the clock, then it is killed from outside
+_START_SECONDS = 120.0  # for the worker's imports, on a slow file system
+_MEMORY = 2 << 30  # bytes of address space
+
+
+def _strict(predicted: str, gold: str) -> bool:
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    # Gold must be wrapped: bare LaTeX is not found in it. Only the LaTeX reader is used, since it
+    # never evaluates text. No timeouts of its own: those are alarms, which the process limit is.
+    config = [LatexExtractionConfig()]
+    sides = [parse(f"${text}$", config, parsing_timeout=None) for text in (gold, predicted)]
+    return bool(verify(*sides, timeout_seconds=None))
+
+
+def _released(predicted: str, gold: str) -> bool:
+    from latex2sympy2_extended import latex2sympy
+    from sympy import N, simplify
+
+    left, right = latex2sympy(predicted), latex2sympy(gold)
+    if left == right:
+        return True
+    with contextlib.suppress(Exception):
+        if simplify(left - right) == 0:
+            return True
+    return math.isclose(float(N(left)), float(N(right)), rel_tol=1e-4)
+
+
+def _serve() -> None:
+    """Answer questions (one JSON line each: rule, predicted, gold, seconds) until input ends."""
+    import logging
+    import resource
+    import warnings
+
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a library prints must not look like a reply
+    import latex2sympy2_extended  # noqa: F401
+    import math_verify  # noqa: F401
+    import sympy  # noqa: F401
+
+    rules = {"strict": _strict, "released": _released}
+    print("ready", file=replies, flush=True)
+    for line in sys.stdin:
+        rule, predicted, gold, seconds = json.loads(line)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the default action ends the process
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        try:
+            verdict = rules[rule](predicted, gold)
+        except Exception:  # text that no parser reads, of whatever kind, is not equal to gold
+            verdict = False
+        except (RecursionError, MemoryError):
+            verdict = False
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        print(json.dumps(verdict), file=replies, flush=True)
+
+
+class Worker:
+    """One process that compares; `timeouts` counts the comparisons that were cut off."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen | None = None
+        self.timeouts = 0
+
+    def _line(self, seconds: float) -> str:
+        """The worker's next line; empty if it died or took longer than `seconds`."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            return self._process.stdout.readline() if selector.select(seconds) else ""
+
+    def _start(self) -> None:
+        here = Path(__file__).resolve().parent
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"from {here.name}.symbolic import _serve; _serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(here.parent), "PYTHONHASHSEED": "0"},
+        )
+        if self._line(_START_SECONDS).strip() != "ready":
+            self.close()
+            raise RuntimeError("the grading process does not start; is math-verify installed?")
+
+    def equal(self, rule: str, predicted: str, gold: str, seconds: float = SECONDS) -> bool:
+        """Whether two LaTeX expressions are equal under `rule` (strict | released).
+
+        A comparison that takes more than `seconds` of processor time, or that kills the process,
+        counts as not equal. Raises RuntimeError if no worker can be started.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._start()
+        try:
+            self._process.stdin.write(json.dumps([rule, predicted, gold, seconds]) + "\n")
+            self._process.stdin.flush()
+            answer = self._line(seconds * _WALL)
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.timeouts += 1
+            self.close()
+        return answer.strip() == "true"
+
+    def close(self) -> None:
+        """Kill the process, if there is one; the next comparison starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdin.close()
+            self._process.stdout.close()
+            self._process = None
+
+
+WORKER = Worker()
+atexit.register(WORKER.close)

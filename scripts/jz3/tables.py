@@ -1,0 +1,354 @@
+"""Result tables as rows of numbers: what was published, what we measured, and how they differ.
+
+A table is tidy: one row per model and benchmark, every measured number with the grades file it
+came from and that file's digest. `table_text` lays the same rows out for readers.
+"""
+
+import csv
+import io as text_io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from . import statistics
+from .io import UserError, did_you_mean, digest, file_digest, read_rows, rng
+from .records import GRADES
+
+# kind: "paper" | "this run". score, low, high, paper in percent; difference (ours - paper) and gain
+# (against the table's first model) in points. n: problems; correct: answers right by `grader`, of
+# n * samples; correct_other: by the other grader. p: exact paired test against the first model,
+# Holm-corrected over the table. verdict: within noise | above | below.
+COLUMNS = (
+    "table", "row", "kind", "benchmark", "mode", "score", "low", "high", "n", "correct", "paper",
+    "difference", "verdict", "p", "grades_digest", "source", "samples", "grader", "correct_other",
+    "gain", "gain_low", "gain_high", "confidence", "subset", "note",
+)  # fmt: skip
+AVERAGE = "average"
+PAPER, OURS = "paper", "this run"
+GRADERS = ("strict", "released")
+_PAPER_FIXED = ("model", AVERAGE, "source", "note")
+
+
+@dataclass(frozen=True)
+class Grades:
+    """One graded run of a model on a benchmark.
+
+    right, right_other: per problem, how many of its `samples` answers are right by the table's
+    grader, and by the other one.
+    """
+
+    source: str
+    digest: str
+    samples: int
+    right: dict[str, int]
+    right_other: dict[str, int]
+
+    @property
+    def n(self) -> int:
+        """Problems."""
+        return len(self.right)
+
+    @property
+    def share(self) -> float:
+        """Expected number of problems solved by one answer each."""
+        return sum(self.right.values()) / self.samples
+
+
+@dataclass(frozen=True)
+class Published:
+    """A paper's table: per model, per benchmark (and "average") the printed value in percent."""
+
+    benchmarks: tuple[str, ...]
+    values: dict[str, dict[str, float]]
+    sources: dict[str, str]
+    notes: dict[str, str]
+
+
+def read_published(path: str | Path) -> Published:
+    """Read `resources/paper/*.csv`. Raises UserError with the row and column that is wrong."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            header, rows = list(reader.fieldnames or []), list(reader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Mend `tables.<name>.paper`.") from None
+    for name in _PAPER_FIXED:
+        if name not in header:
+            raise UserError(f'{path}: column "{name}" is missing.{did_you_mean(name, header)}')
+    benchmarks = tuple(name for name in header if name not in _PAPER_FIXED)
+    for name in benchmarks:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise UserError(
+                f'{path}: unknown column "{name}"; a column is named like a benchmark of the'
+                " configuration (small letters, digits, _)."
+            )
+    values: dict[str, dict[str, float]] = {}
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise UserError(f"{path}, line {number}: not {len(header)} columns as in the header.")
+        if not row["model"] or row["model"] in values:
+            raise UserError(f'{path}, line {number}: model "{row["model"]}" is empty or repeated.')
+        values[row["model"]] = {
+            name: _percent(row[name], f'{path}, line {number}, column "{name}"')
+            for name in (*benchmarks, AVERAGE)
+            if row[name]
+        }
+    return Published(
+        benchmarks,
+        values,
+        {row["model"]: row["source"] for row in rows},
+        {row["model"]: row["note"] for row in rows},
+    )
+
+
+def _percent(text: str, place: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 100:
+        raise UserError(f'{place}: "{text}" is not a percentage; leave unpublished cells empty.')
+    return value
+
+
+def read_grades(paths: Iterable[str | Path], recipe: dict) -> dict[tuple[str, str], Grades]:
+    """Grades by (model, benchmark) of a table, from `evaluation/{model}/{mode}/{benchmark}/...`.
+
+    recipe: models, benchmarks, mode, verdict. Raises UserError where a file of the table is absent,
+    holds another benchmark, lacks samples of a problem, or where two models were not graded on the
+    same problems.
+    """
+    found: dict[tuple[str, str], Path] = {}
+    for path in map(Path, paths):
+        if len(path.parts) < 5 or path.parts[-5] != "evaluation":
+            raise UserError(
+                f"{path}: not a path like evaluation/model/mode/benchmark/grades.parquet."
+            )
+        model, mode, benchmark = path.parts[-4:-1]
+        if mode == recipe["mode"]:
+            found[model, benchmark] = path
+    grades = {}
+    for benchmark in recipe["benchmarks"]:
+        first = recipe["models"][0]
+        for model in recipe["models"]:
+            if (model, benchmark) not in found:
+                raise UserError(
+                    f'--grades: none of "{model}" on "{benchmark}" in {recipe["mode"]} mode; make'
+                    f" evaluation/{model}/{recipe['mode']}/{benchmark}/grades.parquet."
+                )
+            path = found[model, benchmark]
+            grades[model, benchmark] = graded = _read_one(path, benchmark, recipe["verdict"])
+            if graded.right.keys() != grades[first, benchmark].right.keys():
+                raise UserError(
+                    f"{path}: other problems than {grades[first, benchmark].source}; a table"
+                    " compares models on the same ones. Grade both again."
+                )
+    return grades
+
+
+def _read_one(path: Path, benchmark: str, verdict: str) -> Grades:
+    other = GRADERS[1 - GRADERS.index(verdict)]
+    right: dict[str, int] = {}
+    right_other: dict[str, int] = {}
+    seen: dict[str, set[int]] = {}
+    for row in read_rows(path, GRADES):
+        problem, sample = row["problem_id"], row["sample"]
+        if row["benchmark"] != benchmark:
+            raise UserError(
+                f'{path}: holds answers to "{row["benchmark"]}", not "{benchmark}". Delete it and'
+                " rerun."
+            )
+        if row[verdict] is None or row[other] is None:
+            raise UserError(f"{path}: problem {problem} has no verdict. Delete it and rerun.")
+        if sample in seen.setdefault(problem, set()):
+            raise UserError(f"{path}: problem {problem}, sample {sample} is graded twice.")
+        seen[problem].add(sample)
+        right[problem] = right.get(problem, 0) + row[verdict]
+        right_other[problem] = right_other.get(problem, 0) + row[other]
+    samples = max(map(len, seen.values()))
+    if short := [problem for problem, part in seen.items() if len(part) != samples]:
+        raise UserError(
+            f"{path}: problem {short[0]} has {len(seen[short[0]])} of {samples} samples."
+            " Delete it and rerun."
+        )
+    source = "/".join(path.parts[-5:])
+    return Grades(source, file_digest(path)[:16], samples, right, right_other)
+
+
+def build(
+    name: str, grades: Sequence[str | Path], paper: str | Path | None, recipe: dict, seed: int
+) -> list[dict[str, str]]:
+    """All rows of table `name`, as text under `COLUMNS`: the paper's first, then ours.
+
+    recipe: an entry of `tables` (models, benchmarks, mode, verdict) with `confidence`, and where
+    wanted `rows` ({model: {"paper_row": name}}) and `subsets` (benchmarks of which only a part
+    was run). Rows of the paper without a value in any of the table's benchmarks are left out. Its
+    printed average appears only in a table of exactly its benchmarks; it is never recomputed.
+    """
+    if AVERAGE in recipe["benchmarks"]:
+        raise UserError(f'tables.{name}.benchmarks: "{AVERAGE}" names the average; rename it.')
+    for key in ("models", "benchmarks"):
+        if repeated := {entry for entry in recipe[key] if recipe[key].count(entry) > 1}:
+            raise UserError(f"tables.{name}.{key}: {min(repeated)} is listed twice.")
+    published = read_published(paper) if paper else Published((), {}, {}, {})
+    measured = read_grades(grades, recipe)
+    columns = [*recipe["benchmarks"], *([AVERAGE] if len(recipe["benchmarks"]) > 1 else [])]
+    shared = {
+        "table": name,
+        "mode": recipe["mode"],
+    }
+    rows = [shared | row for row in _paper_rows(published, recipe["benchmarks"], columns)]
+    chances = _chances(measured, recipe)
+    for model in recipe["models"]:
+        beside = _beside(name, model, published, recipe)
+        for benchmark in columns:
+            cell = _measure(measured, model, benchmark, recipe)
+            cell |= _gain(measured, name, model, benchmark, recipe, seed)
+            if (model, benchmark) in chances:
+                cell["p"] = f"{chances[model, benchmark]:.6g}"
+            if benchmark in beside:
+                cell |= _compare(cell, beside[benchmark])
+            rows.append(shared | {"row": model, "kind": OURS, "benchmark": benchmark} | cell)
+    return [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows]
+
+
+def _paper_rows(published: Published, benchmarks: list[str], columns: list[str]) -> list[dict]:
+    whole = set(benchmarks) == set(published.benchmarks)
+    rows = []
+    for model, values in published.values.items():
+        if not any(benchmark in values for benchmark in benchmarks):
+            continue
+        note = published.notes[model]
+        if note.startswith(AVERAGE) and not (whole and AVERAGE in columns):
+            note = ""  # it speaks of a number that this table does not show
+        for benchmark in columns:
+            shown = benchmark != AVERAGE or whole
+            score = values.get(benchmark) if shown else None
+            rows.append({
+                "row": model,
+                "kind": PAPER,
+                "benchmark": benchmark,
+                "score": "" if score is None else f"{score:.1f}",
+                "source": published.sources[model],
+                "note": note if benchmark == columns[-1] else "",
+            })  # fmt: skip
+    return rows
+
+
+def _beside(name: str, model: str, published: Published, recipe: dict) -> dict[str, float]:
+    """The published values that `model` of ours is to be compared with."""
+    row = recipe.get("rows", {}).get(model, {}).get("paper_row")
+    if not row or not published.values:
+        return {}
+    if row not in published.values:
+        raise UserError(
+            f'models.{model}.paper_row: table {name} has no published row "{row}".'
+            f"{did_you_mean(row, published.values)}"
+        )
+    values = dict(published.values[row])
+    if set(recipe["benchmarks"]) != set(published.benchmarks):
+        values.pop(AVERAGE, None)
+    return values
+
+
+def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
+    parts = [measured[model, b] for b in recipe["benchmarks"] if benchmark in (b, AVERAGE)]
+    cells = [(part.share, part.n) for part in parts]
+    mean, low, high = statistics.macro_average(cells, recipe["confidence"])
+    numbers = dict(zip(("score", "low", "high"), (mean, low, high), strict=True))
+    cell = {key: f"{100 * value:.4f}" for key, value in numbers.items()}
+    cell |= {"grader": recipe["verdict"], "confidence": recipe["confidence"]}
+    if benchmark == AVERAGE:
+        cell["grades_digest"] = digest([part.digest for part in parts])
+        cell["source"] = "mean of " + " ".join(recipe["benchmarks"])
+        return cell
+    (part,) = parts
+    return cell | {
+        "n": part.n,
+        "samples": part.samples,
+        "correct": sum(part.right.values()),
+        "correct_other": sum(part.right_other.values()),
+        "grades_digest": part.digest,
+        "source": part.source,
+        "subset": "yes" if benchmark in recipe.get("subsets", []) else "no",
+    }
+
+
+def _differences(ours: Grades, first: Grades) -> list[int]:
+    """Per problem, the gain over `first` in units of 1 / lcm(samples of the two)."""
+    unit = math.lcm(ours.samples, first.samples)
+    return [
+        count * (unit // ours.samples) - first.right[problem] * (unit // first.samples)
+        for problem, count in sorted(ours.right.items())
+    ]
+
+
+def _chances(measured: dict, recipe: dict) -> dict[tuple[str, str], float]:
+    first, *others = recipe["models"]
+    pairs = [(model, benchmark) for model in others for benchmark in recipe["benchmarks"]]
+    raw = [
+        statistics.sign_flip(_differences(measured[model, benchmark], measured[first, benchmark]))
+        for model, benchmark in pairs
+    ]
+    return dict(zip(pairs, statistics.holm(raw), strict=True))
+
+
+def _gain(measured: dict, name: str, model: str, benchmark: str, recipe: dict, seed: int) -> dict:
+    first = recipe["models"][0]
+    if model == first:
+        return {}
+    parts = []
+    for column in recipe["benchmarks"]:
+        if benchmark in (column, AVERAGE):
+            pair = measured[model, column], measured[first, column]
+            unit = math.lcm(pair[0].samples, pair[1].samples)
+            parts.append([difference / unit for difference in _differences(*pair)])
+    random = rng(seed, "gain", name, model, benchmark)
+    gain = statistics.paired_bootstrap(parts, recipe["confidence"], random)
+    names = ("gain", "gain_low", "gain_high")
+    return {key: f"{100 * value:.4f}" for key, value in zip(names, gain, strict=True)}
+
+
+def _compare(cell: dict, paper: float) -> dict:
+    """Where the published value lies: inside our interval, or is ours above or below it."""
+    if paper < float(cell["low"]):
+        verdict = "above"
+    elif paper > float(cell["high"]):
+        verdict = "below"
+    else:
+        verdict = "within noise"
+    return {
+        "paper": f"{paper:.1f}",
+        "difference": f"{float(cell['score']) - paper:.4f}",
+        "verdict": verdict,
+    }
+
+
+def to_csv(rows: Sequence[dict[str, str]]) -> str:
+    """The rows as CSV text with a header."""
+    text = text_io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            header, rows = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    if missing := [column for column in COLUMNS if column not in header]:
+        raise UserError(f'{path}: column "{missing[0]}" is missing; build the table again.')
+    if not rows:
+        raise UserError(f"{path}: the table is empty; build it again.")
+    for before, after in pairwise(rows):
+        if before["table"] != after["table"]:
+            raise UserError(f"{path}: holds more than one table; build it again.")
+    return rows

@@ -1,0 +1,20 @@
+"""Draw how influence scores spread over sources and levels, as SVG."""
+
+from jz3 import program
+from jz3.io import read_table
+from jz3.records import SCORES
+
+
+def main(options) -> None:
+    """Read one table of scores and draw it."""
+    from jz3 import figures
+
+    rows = read_table(options.scores, SCORES, extra_prefix="score_").to_pylist()
+    figures.influence(options.output, rows)
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--scores", required=True, help="scores.parquet of score_influence")
+    parser.add_argument("--output", required=True, help="SVG file")
+    program.run(main, parser)

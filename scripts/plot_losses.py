@@ -1,0 +1,20 @@
+"""Draw the training curves (loss against tokens) of several trainings as SVG.
+
+A history is <kind>/<name>/history.jsonl; kind and name are read off its path.
+"""
+
+from jz3 import program
+
+
+def main(options) -> None:
+    """Read all histories and draw them."""
+    from jz3 import figures
+
+    figures.losses(options.output, options.histories)
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--histories", nargs="+", required=True, help="history.jsonl files")
+    parser.add_argument("--output", required=True, help="SVG file")
+    program.run(main, parser)

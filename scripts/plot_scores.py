@@ -1,0 +1,17 @@
+"""Draw a table's scores with their intervals, and the paper's values where it has them, as SVG."""
+
+from jz3 import program
+
+
+def main(options) -> None:
+    """Read one table in long form and draw it."""
+    from jz3 import figures, tables
+
+    figures.scores(options.output, tables.read_csv(options.table))
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--table", required=True, help="CSV written by build_table")
+    parser.add_argument("--output", required=True, help="SVG file")
+    program.run(main, parser)

@@ -1,0 +1,43 @@
+"""Write the report of a run: one HTML page with tables, figures, examples and provenance.
+
+--candidates: tables of the scored problems, so that the page can show their text.
+"""
+
+from pathlib import Path
+
+from jz3 import program
+from jz3.io import write_text
+
+
+def main(options) -> None:
+    """Render the page and write it."""
+    from jz3 import report
+
+    page = report.render(
+        name=options.recipe["name"],
+        table_files=options.tables,
+        figure_files=options.figures,
+        funnel_files=options.funnels,
+        score_files=options.scores,
+        candidate_files=options.candidates,
+        card_files=options.cards,
+        disagreement_files=options.disagreements,
+        configuration_file=options.configuration,
+    )
+    write_text(options.output, page)
+    program.say(f"report: {len(page.encode()):,} bytes")
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    several = {"nargs": "*", "type": Path, "default": []}
+    parser.add_argument("--tables", nargs="+", type=Path, required=True, help="build_table's CSVs")
+    parser.add_argument("--figures", **several, help="SVG files, in the order of the page")
+    parser.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
+    parser.add_argument("--scores", **several, help="scores.parquet of influence runs")
+    parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
+    parser.add_argument("--cards", **several, help="data cards (Markdown)")
+    parser.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
+    parser.add_argument("--configuration", type=Path, required=True, help="YAML of this run")
+    parser.add_argument("--output", type=Path, required=True, help="HTML file")
+    program.run(main, parser)

@@ -1,0 +1,61 @@
+"""Write one problem per candidate passage, for the value estimate (paper, section 3.3).
+
+Passages that were already distilled are left out. Every completion becomes a row, with its
+status: kept, truncated or unparsed.
+"""
+
+from pathlib import Path
+
+from jz3 import io, program
+from jz3.records import PASSAGES, PICKS, PROBLEMS
+
+
+def main(options):
+    from jz3 import prompts, synthesis
+
+    recipe = options.recipe
+    templates = prompts.load_prompts(options.prompts)
+    passages = io.read_table(options.passages, PASSAGES)
+    excluded = [
+        passage
+        for path in options.exclude
+        for passage in io.read_table(path, PICKS)["passage_id"].to_pylist()
+    ]
+    pairs = synthesis.draw_candidates(
+        passages["passage_id"].to_pylist(), excluded, templates, recipe["passages"], options.seed
+    )
+    if not pairs:
+        raise io.UserError(
+            f"{options.passages}: every passage was distilled already, no candidate is left."
+            " Add texts to the corpus, or lower `passages` of the distillation."
+        )
+    if len(pairs) < recipe["passages"]:
+        program.say(f"{recipe['passages']} candidates wanted, {len(pairs)} passages are left")
+    asked = synthesis.build_prompts(passages, pairs, templates, recipe["mode"])
+    inputs = [options.passages, *options.exclude, options.prompts, options.synthesizer]
+    journal = synthesis.journal_in(options.state, recipe, inputs, options.code, options.seed)
+    rows = synthesis.write_problems(
+        asked, options.synthesizer, recipe, options.seed, journal, "candidates"
+    )
+    counts = synthesis.count_statuses(rows)
+    program.say(f"candidates: {counts}")
+    if not any(row["status"] == "kept" for row in rows):
+        raise io.UserError(
+            f"{options.synthesizer}: none of its {len(rows)} completions is a whole problem"
+            f" ({counts}). Train it on more pairs or for more epochs, or raise max_new_tokens."
+        )
+    origin = io.provenance("synthesize_candidates.py", options.code, inputs, options.seed)
+    io.write_table(options.output, rows, PROBLEMS, origin)
+
+
+parser = program.parser(__doc__)
+parser.add_argument("--passages", type=Path, required=True, help="table of passages")
+parser.add_argument(
+    "--exclude", type=Path, nargs="*", default=[], help="tables of picks whose passages are out"
+)
+parser.add_argument("--prompts", type=Path, required=True, help="folder of prompts, one per level")
+parser.add_argument("--synthesizer", type=Path, required=True, help="checkpoint that writes")
+parser.add_argument("--output", type=Path, required=True, help="table of problems")
+
+if __name__ == "__main__":
+    program.run(main, parser)

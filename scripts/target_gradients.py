@@ -1,0 +1,64 @@
+"""Gradients of the target problems at each epoch of the reference run (§ 3.3).
+
+Reads BENCHMARK tables (one per entry of the recipe's `targets`, in that order) and the folder of
+train_reference. Writes safetensors: per epoch one tensor (subtasks, LoRA weights), the mean of the
+problems' unit gradients; the metadata's key "jz3" describes rows and columns.
+"""
+
+from pathlib import Path
+
+from jz3 import io, program
+from jz3.records import BENCHMARK
+
+
+def main(options) -> None:
+    """Draw the target problems and average their unit gradients."""
+    import torch
+
+    from jz3 import gradients, influence, reference
+
+    recipe = options.recipe
+    torch.set_num_threads(recipe["threads"])
+    if len(options.targets) != len(recipe["targets"]):
+        raise io.UserError(
+            f"--targets: {len(options.targets)} tables for {len(recipe['targets'])} entries of"
+            " influence.targets. Give one table per entry, in that order."
+        )
+    checkpoints = reference.load_all(options.reference, recipe["lora"])
+    chosen = influence.subtasks(
+        recipe["targets"],
+        [io.read_rows(path, BENCHMARK) for path in options.targets],
+        options.seed,
+    )
+    inputs = [*options.targets, options.reference, options.base]
+    origin = io.provenance("target_gradients", options.code, inputs, options.seed)
+    tables = [io.file_digest(path) for path in options.targets]  # equal names are usual here
+    with influence.unfinished(options.state, [recipe, origin, tables]) as state:
+        model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
+        model = gradients.add_lora(model, recipe["lora"], options.seed)
+        samples = {}
+        for name, rows in chosen.items():
+            texts = influence.target_texts(rows)
+            samples[name] = gradients.encode(tokenizer, texts, recipe["length"])
+            for (problem, _, _), sample in zip(texts, samples[name], strict=True):
+                if sample is None:
+                    raise io.UserError(
+                        f"influence target {name}: problem {problem} has no solution within"
+                        f" {recipe['length']} tokens. Raise the recipe's `length`."
+                    )
+        count = sum(len(rows) for rows in samples.values()) * len(checkpoints)
+        with program.Progress(count, "target gradients", "gradient") as bar:
+            influence.target_directions(
+                model, checkpoints, samples, options.output, state, origin, bar.update
+            )
+
+
+if __name__ == "__main__":
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--reference", type=Path, required=True, help="of train_reference")
+    arguments.add_argument("--base", type=Path, required=True, help="the reference's base model")
+    arguments.add_argument(
+        "--targets", type=Path, nargs="+", required=True, help="BENCHMARK tables, as in the recipe"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="safetensors file")
+    program.run(main, arguments)

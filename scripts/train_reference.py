@@ -1,0 +1,69 @@
+"""Train the reference model of influence estimation: LoRA on a share of the candidates (§ 3.3).
+
+Reads PROBLEMS (candidates; those with status "kept"). Writes a folder with epoch-1, epoch-2, ...,
+each holding the adapter as peft stores it, Adam's moments (adam.safetensors, keys exp_avg.<weight>
+and exp_avg_sq.<weight>, float32) and info.json.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from jz3 import io, program
+from jz3.records import PROBLEMS
+
+
+def main(options) -> None:
+    """Draw the share, train, and save every epoch."""
+    import torch
+
+    from jz3 import gradients, influence, packing, reference, training
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise io.UserError("The reference run takes one process and one GPU; use no torchrun.")
+    recipe = options.recipe
+    torch.set_num_threads(recipe["threads"])
+    rows = influence.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    chosen = influence.share_of(rows, recipe["share"], options.seed)
+    inputs = [options.candidates, options.base]
+    origin = io.provenance("train_reference", options.code, inputs, options.seed)
+    with influence.unfinished(options.state, [recipe, origin]) as state:
+        model, tokenizer = gradients.load_model(options.base, "float32")
+        model = gradients.add_lora(model, recipe["lora"], options.seed)
+        samples = gradients.encode(tokenizer, influence.candidate_texts(chosen), recipe["length"])
+        documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
+        program.say(
+            f"training on {len(documents)} of {len(rows)} candidates;"
+            f" {len(chosen) - len(documents)} drawn have no solution within {recipe['length']} tokens"
+        )
+
+        def save(epoch: int, trainer) -> None:
+            reference.save(
+                state / "epochs" / f"epoch-{epoch + 1}",
+                model,
+                trainer.optimizer,
+                recipe["lora"],
+                epoch + 1,
+                trainer.epoch_learning_rates[epoch],
+            )
+
+        training.train(
+            model,
+            packing.pack(documents, recipe["length"]),
+            recipe,
+            seed=options.seed,
+            state=state,
+            what="reference model",
+            on_epoch_end=save,
+        )
+        with io.atomic(options.output) as temporary:
+            shutil.copytree(state / "epochs", temporary)
+            io.write_json(temporary / "origin.json", origin)
+
+
+if __name__ == "__main__":
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
+    arguments.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
+    arguments.add_argument("--output", type=Path, required=True, help="folder of the epochs")
+    program.run(main, arguments)

@@ -1,0 +1,146 @@
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from jz3.configuration import document, mistakes
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = yaml.safe_load((ROOT / "rules/schemas/config.schema.yaml").read_text())
+SHIPPED = ["config.yaml", "config.paper.yaml"]
+
+
+def load(name):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def change(config, path, value):
+    """Set (or with `...` delete) a dotted path in a copy."""
+    changed = copy.deepcopy(config)
+    part = changed
+    *way, last = path.split(".")
+    for key in way:
+        part = part[key]
+    if value is ...:
+        del part[last]
+    else:
+        part[last] = value
+    return changed
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations_are_sound(name):
+    assert mistakes(load(name), SCHEMA, ROOT) == []
+
+
+def fixed_keys(config, schema, path=""):
+    """Keys of a configuration where the schema names them, maps of entries looked into."""
+    if "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    found = set()
+    for key in schema.get("required", []):
+        found.add(f"{path}.{key}")
+        found |= fixed_keys(config[key], schema["properties"][key], f"{path}.{key}")
+    entries = schema.get("additionalProperties")
+    if isinstance(entries, dict) and isinstance(config, dict):
+        for entry in config.values():
+            found |= fixed_keys(entry, entries, f"{path}.*")
+    return found
+
+
+def test_shipped_configurations_have_the_same_keys():
+    first, second = (fixed_keys(load(name), SCHEMA) for name in SHIPPED)
+    only_paper = second - first
+    assert first - second == set()
+    assert all(key.startswith(".datasets.*") for key in only_paper)  # the miniature has none
+    assert set(load(SHIPPED[0])) == set(load(SHIPPED[1])) == set(SCHEMA["properties"])
+
+
+def test_every_key_is_described():
+    def walk(part, path):
+        for key, inner in part.get("properties", {}).items():
+            if "$ref" not in inner:
+                assert inner.get("description"), f"{path}.{key}"
+            walk(inner, f"{path}.{key}")
+        for key in ("additionalProperties", "items"):
+            if isinstance(part.get(key), dict):
+                walk(part[key], path)
+        if part.get("type") == "object" and "properties" in part:
+            assert part["additionalProperties"] is False, path
+
+    walk(SCHEMA, "")
+    for name, part in SCHEMA["$defs"].items():
+        walk(part, name)
+
+
+MISTAKES = [
+    ("recipes.student.learning_rte", 0.1, 'recipes.student.learning_rte: unknown key. Did you mean "learning_rate"?'),
+    ("recipes.student.epochs", ..., "recipes.student.epochs: missing. Passes over the data."),
+    ("recipes.student.learning_rate", "1e-4", "expected number, found string ('1e-4'). Write it without quotes, and 1e-4 as 1.0e-4."),
+    ("recipes.student.epochs", 0, "recipes.student.epochs: 0 is less than the minimum of 1."),
+    ("recipes.student.schedule", "cosin", 'recipes.student.schedule: "cosin" is not one of cosine, linear, wsd. Did you mean "cosine"?'),
+    ("compute.generation", "vlm", 'Did you mean "vllm"?'),
+    ("models.finetuned.base", "smollm2_153m", 'models.finetuned.base: there is no "smollm2_153m" in checkpoints. Did you mean "smollm2_135m"?'),
+    ("tables.main.benchmarks", ["asdvi"], 'tables.main.benchmarks: there is no "asdvi" in benchmarks. Did you mean "asdiv"?'),
+    ("tables.main.models", ["jiuzang"], 'there is no "jiuzang" in models. Did you mean "jiuzhang"?'),
+    ("corpus.sources.web.files", ["resources/corpus/wbe/*.txt"], "corpus.sources.web.files: no file matches resources/corpus/wbe/*.txt."),
+    ("teacher.model", "gpt-5", 'teacher.prices: no price for "gpt-5". Add its entry.'),
+    ("distillation.random_cot.pick", "influence", "distillation.random_cot: `influence` goes with `pick: influence`"),
+    ("checkpoints.smollm2_135m.source", ..., "checkpoints.smollm2_135m.source: missing (kind gguf needs it)."),
+    ("sources.asdiv.sha256", "abc", "sources.asdiv.sha256:"),
+    ("finetuning.sft.benchmarks", ["asdiv"], 'finetuning.sft.benchmarks: benchmark "asdiv" has no train split.'),
+    ("synthesizers.initial.distillation", ["high_value_cot"], "synthesizers.initial: needs itself (initial -> initial)."),
+    ("corpora.cot.filters", ["parsd"], 'corpora.cot.filters.0: "parsd" is not one of'),
+    ("models.base.recipe", "student", "models.base: `recipe` goes with pretrain or finetune, and only with them."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "message"), MISTAKES, ids=[m[0] for m in MISTAKES])
+def test_a_mistake_has_one_readable_line(path, value, message):
+    found = mistakes(change(load("config.yaml"), path, value), SCHEMA, ROOT)
+    assert len(found) == 1
+    assert message in found[0]
+    assert "\n" not in found[0]
+
+
+def test_all_mistakes_come_at_once():
+    config = load("config.yaml")
+    for path, value in [("seed", "x"), ("compute.thread", 2), ("recipes.student.epochs", ...)]:
+        config = change(config, path, value)
+    assert len(mistakes(config, SCHEMA, ROOT)) == 3
+
+
+def test_an_empty_section_is_a_type_mistake_and_no_traceback():
+    found = mistakes(change(load("config.yaml"), "teacher", None), SCHEMA, ROOT)
+    assert found == ["teacher: expected object, found nothing (None)."]
+
+
+def test_the_documentation_is_made_from_the_schema():
+    page = (ROOT / "docs/configuration.md").read_text()
+    assert page == document(SCHEMA), "run `make docs`"
+
+
+def test_profiles_name_existing_rules_only():
+    rules = set()
+    for file in (ROOT / "rules").glob("*.smk"):
+        rules |= set(re.findall(r"^rule (\w+):", file.read_text(), flags=re.MULTILINE))
+    for profile in (ROOT / "profiles").glob("*/profile.yaml"):
+        text = profile.read_text()
+        named = set()
+        for key in ("set-threads", "set-resources", "groups"):
+            if block := re.search(rf"^{key}:\n((?:[ -].*\n)+)", text, flags=re.MULTILINE):
+                named |= set(re.findall(r"^\s+-?\s*(\w+)[:=]", block[1], flags=re.MULTILINE))
+        assert named <= rules
+    assert len(rules) > 30
+
+
+def test_every_rule_is_documented_and_logged():
+    for file in (ROOT / "rules").glob("*.smk"):
+        for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.M):
+            assert body.lstrip().startswith('"""'), name
+            if "shell:" in body:
+                assert f'code_version("{name}.py")' in body, name
+                assert "log:" in body, name
+                assert "benchmark:" in body, name
+                assert (ROOT / f"scripts/{name}.py").is_file(), name

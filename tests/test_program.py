@@ -1,0 +1,66 @@
+"""Programs end with one readable line, whatever goes wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+
+
+def run(body, tmp_path, *options):
+    file = tmp_path / "example.py"
+    lines = [
+        "import sys",
+        f"sys.path.insert(0, {str(SCRIPTS)!r})",
+        "from jz3 import io, program",
+        "def main(options):",
+        *(f"    {line}" for line in body),
+        "program.run(main, program.parser('example'))",
+    ]
+    file.write_text("\n".join(lines))
+    return subprocess.run([sys.executable, file, *options], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (["raise io.UserError('here: wrong. Do that.')"], 1, "example: here: wrong. Do that."),
+        (["raise OSError(28, 'No space left on device', 'x')"], 1, "Free some space"),
+        (["raise MemoryError"], 1, "out of memory"),
+        (["raise KeyboardInterrupt"], 130, "Finished work is kept"),
+        (["{}['a']"], 3, "a defect"),
+    ],
+)
+def test_one_line_with_the_right_status(tmp_path, body, status, text):
+    log = tmp_path / "logs" / "a.log"
+    ended = run(body, tmp_path, "--log", log)
+    assert ended.returncode == status
+    assert text in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert text in log.read_text()
+
+
+def test_only_a_defect_leaves_a_traceback_in_the_log(tmp_path):
+    log = tmp_path / "a.log"
+    run(["raise io.UserError('no')"], tmp_path, "--log", log)
+    assert "Traceback" not in log.read_text()
+    run(["{}['a']"], tmp_path, "--log", log)
+    assert "Traceback" in log.read_text()
+
+
+def test_progress_is_plain_lines_in_a_log(tmp_path):
+    log = tmp_path / "a.log"
+    ended = run(
+        ["for _ in program.progress([1, 2, 3], 'read', 'row'): pass"], tmp_path, "--log", log
+    )
+    assert ended.returncode == 0
+    assert "read: 3/3 row in" in log.read_text()
+    assert "\r" not in log.read_text()
+
+
+def test_a_termination_signal_is_an_interruption(tmp_path):
+    body = ["import os, signal, time", "os.kill(os.getpid(), signal.SIGTERM)", "time.sleep(9)"]
+    ended = run(body, tmp_path, "--log", tmp_path / "a.log")
+    assert ended.returncode == 130

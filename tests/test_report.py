@@ -1,0 +1,382 @@
+"""The data card and the page: complete, escaped, and silent towards the outside."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from jz3 import cards, figures, markdown_html, report, table_text, tables
+from jz3.io import UserError, provenance, rng, write_json, write_table
+from jz3.records import GRADES, PROBLEMS, SCORES
+
+ROOT = Path(__file__).resolve().parents[1]
+HOSTILE = 'What is <script>alert("1")</script> & $\\frac{a_1}{b}$ | ``` if x < 3?'
+STATUSES = ("truncated", "unparsed", "duplicate", "contaminated")
+
+
+def problem(number: int, status: str = "kept", mode: str = "cot") -> dict:
+    """One made-up problem."""
+    parsed = status != "unparsed"
+    question = HOSTILE if number == 0 else f"A box holds {number} rows of 4 eggs. How many eggs?"
+    return {
+        "problem_id": f"{status}{number:03d}", "passage_id": f"passage{number // 2}",
+        "source": ("web", "textbook", "qa")[number % 3], "level": ("grade", "middle")[number % 2],
+        "mode": mode, "question": question if parsed else "",
+        "solution": f"There are {number} rows, so {number} x 4 eggs. The answer is"
+        f" \\boxed{{{4 * number}}}." if parsed else "",
+        "answer": str(4 * number) if parsed else "", "completion": "words " * 40, "prompt": "p",
+        "finish_reason": "stop", "completion_tokens": 60 + number, "parsed": parsed,
+        "executed": None, "answer_agrees": None,
+        "duplicate_of": "kept001" if status == "duplicate" else None,
+        "contaminated_by": "asdiv" if status == "contaminated" else None, "status": status,
+    }  # fmt: skip
+
+
+def make_run(results: Path, problems: int = 60) -> dict:
+    """Invented products of a whole run, for tests only; returns the arguments of the report."""
+    random = rng(1, "run")
+    models = ["base", "finetuned", "jiuzhang"]
+    chances = {"base": 0.05, "finetuned": 0.16, "jiuzhang": 0.24}
+    origin = provenance("a_program", "code0123", [], 17)
+    paths, table_files, figure_files, disagreements = [], [], [], []
+    for mode in ("cot", "tool"):
+        for model in models:
+            for benchmark, n in (("asdiv", 200), ("word_problems", 100)):
+                rows = []
+                for k in range(n):
+                    right = random.random() < chances[model]
+                    rows.append({
+                        "problem_id": f"{benchmark}{k:03d}", "benchmark": benchmark, "sample": 0,
+                        "gold": "12", "predicted": "12" if right else "1<2", "strict": right,
+                        "released": right or k == 7,
+                    })  # fmt: skip
+                path = results / "evaluation" / model / mode / benchmark / "grades.parquet"
+                write_table(path, rows, GRADES, origin)
+                paths.append(path)
+                path = path.with_name("disagreements.csv")
+                path.write_text(
+                    "problem_id,gold,predicted,strict,released\n"
+                    f'{benchmark}007,12,"1<2, or <b>12</b>",False,True\n'
+                )
+                disagreements.append(path)
+        beside = {"jiuzhang": {"paper_row": "JiuZhang3.0-7B"}} if mode == "cot" else {}
+        recipe = {
+            "mode": mode, "models": models, "benchmarks": ["asdiv", "word_problems"],
+            "verdict": "strict", "confidence": 0.95, "subsets": ["asdiv"], "rows": beside,
+        }  # fmt: skip
+        paper = ROOT / "resources" / "paper" / "main.csv" if mode == "cot" else None
+        name = "main" if mode == "cot" else "tool"
+        rows = tables.build(name, paths, paper, recipe, 17)
+        table_files.append(results / "tables" / f"{name}.csv")
+        table_files[-1].parent.mkdir(parents=True, exist_ok=True)
+        table_files[-1].write_text(tables.to_csv(rows))
+        figure_files.append(results / "figures" / f"scores_{name}.svg")
+        figures.scores(figure_files[-1], rows)
+    histories = []
+    for kind, name, steps in (
+        ("synthesizers", "initial", 20), ("synthesizers", "boosted", 44),
+        ("models", "finetuned", 60), ("models", "jiuzhang", 150),
+    ):  # fmt: skip
+        path = results / kind / name / "history.jsonl"
+        path.parent.mkdir(parents=True)
+        lines = []
+        for k in range(steps):
+            loss = 0.6 + 1.2 / (1 + k / 15) + random.uniform(-0.12, 0.12)
+            stage = "pretrain" if k < 90 and name == "jiuzhang" else "finetune"
+            lines.append({"step": k, "tokens": 900 * (k + 1), "loss": loss, "stage": stage})
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        histories.append(path)
+    figure_files.append(results / "figures" / "losses.svg")
+    figures.losses(figure_files[-1], histories)
+
+    candidates = results / "influence" / "main" / "candidates.parquet"
+    kept = [problem(k) for k in range(problems)]
+    write_table(candidates, kept, PROBLEMS, origin)
+    schema = SCORES.append(pa.field("score_word_problems", pa.float64()))
+    scores = candidates.with_name("scores.parquet")
+    rows = [
+        {key: row[key] for key in ("problem_id", "passage_id", "source", "level", "mode")}
+        | {"tokens": 90, "total": (value := random.gauss(0.01, 0.02)), "score_word_problems": value}
+        for row in kept
+    ]
+    write_table(scores, rows, schema, origin)
+    figure_files.append(results / "figures" / "influence_main.svg")
+    figures.influence(figure_files[-1], rows)
+
+    funnels = [results / "corpus" / "funnel.json", results / "synthesis" / "cot" / "report.json"]
+    one = {"documents": 12, "passages": 30, "too_short": None, "duplicates": 2, "kept": 28}
+    write_json(funnels[0], {"sources": {"web": one, "qa": one}, "total": one})
+    counts = {"written": problems + 8, "kept": problems, "duplicate": 2, "unparsed": 2}
+    write_json(funnels[1], {"counts": counts, "contaminated": {"asdiv": 2}, "rejected": [{"a": 1}]})
+    rejected = [problem(k, STATUSES[k % 4]) for k in range(8)]
+    settings = {"corpus": "cot", "mode": "cot", "prompts": 68, "filters": ["parsed", "contaminated"],
+                "sampling": {"temperature": 0.7, "top_p": 0.95}}  # fmt: skip
+    card = results / "synthesis" / "cot" / "card.md"
+    card.write_text(cards.card(settings, kept, rejected, counts))
+    return {
+        "name": "made up", "table_files": table_files, "figure_files": figure_files,
+        "funnel_files": funnels, "score_files": [scores], "candidate_files": [candidates],
+        "card_files": [card], "disagreement_files": disagreements,
+        "configuration_file": ROOT / "config.yaml",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> dict:
+    return make_run(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def page(run) -> str:
+    return report.render(**run)
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would fetch or run, and checks that elements nest."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.links, self.kinds, self.ids, self.open, self.events = [], [], [], [], []
+        self.text = []
+
+    def handle_starttag(self, tag, attrs):
+        self.kinds.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self._look(attrs)
+
+    def handle_startendtag(self, tag, attrs):
+        self.kinds.append(tag)
+        self._look(attrs)
+
+    def _look(self, attrs):
+        for key, value in attrs:
+            if key in ("src", "href", "xlink:href", "srcset", "action", "data"):
+                self.links.append(value)
+            if key == "id":
+                self.ids.append(value)
+            if key.startswith("on"):
+                self.events.append(key)
+
+    def handle_endtag(self, tag):
+        assert self.open, tag
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def test_page_asks_nobody_and_runs_nothing(page):
+    reader = read(page)
+    assert reader.links
+    assert all(link.startswith("#") for link in reader.links)
+    assert not set(reader.kinds) & {"script", "link", "iframe", "img", "object", "embed", "base"}
+    assert reader.events == []
+    assert not re.search(r"url\((?!#)|@import", page)
+    assert len(reader.ids) == len(set(reader.ids))
+    assert {link[1:] for link in reader.links} <= set(reader.ids)
+    assert len(page.encode()) < report.LARGEST
+
+
+def test_page_shows_what_it_was_given(run, page):
+    text = "".join(read(page).text)
+    for path in run["table_files"]:
+        for line in table_text.layout(tables.read_csv(path)).lines:
+            assert line.label in text
+            for cell in line.cells:
+                assert cell.score in text
+                assert cell.interval in text
+    for shown in (
+        "made up", "smollm2_135m (0.135 billion", "qwen2.5-coder-1.5b-instruct", "DeepSeekMath-7B-RL",
+        "below", "evaluation/base/cot/asdiv/grades.parquet", "pyarrow", "a_program",
+        "Highest scores", "Lowest scores", "1<2, or <b>12</b>", "pick: influence",
+        "documents", "near-copy of another problem", "12 in all",
+    ):  # fmt: skip
+        assert shown in text, shown
+    assert page.count("<svg") == len(run["figure_files"])
+    assert page == report.render(**run)
+
+
+def test_everything_is_escaped(page):
+    assert "<script" not in page
+    assert "<b>12" not in page
+    assert HOSTILE in "".join(read(page).text)  # LaTeX and all, as it is
+
+
+def test_page_without_optional_parts(run, tmp_path):
+    page = report.render(
+        name="n", table_files=run["table_files"][1:], configuration_file=run["configuration_file"]
+    )
+    text = "".join(read(page).text)
+    assert "Kept and left out" not in text
+    assert "Influence" not in text
+    assert "disagree" not in text
+    assert "JiuZhang3.0-7B" not in text
+
+
+def test_ten_at_each_end_without_overlap(run, tmp_path):
+    whole = report._influence(run["score_files"][0], run["candidate_files"])
+    high, low = whole["ends"]["Highest"], whole["ends"]["Lowest"]
+    assert len(high) == len(low) == 10
+    assert all(row["question"] and row["solution"] for row in high + low)
+    few = tmp_path / "few" / "scores.parquet"
+    rows = [problem(k) | {"tokens": 5, "total": k / 10} for k in range(5)]
+    rows = [{key: row[key] for key in SCORES.names} for row in rows]
+    write_table(few, rows, SCORES, {})
+    ends = report._influence(few, [])["ends"]
+    assert [row["problem_id"][-1] for row in ends["Highest"] + ends["Lowest"]] == list("43210")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>',
+        '<svg xmlns="http://www.w3.org/2000/svg" onload="x()"/>',
+        '<svg xmlns="http://www.w3.org/2000/svg"><image href="https://example.org/a.png"/></svg>',
+        '<svg xmlns="http://www.w3.org/2000/svg"><a href="https://example.org"/></svg>',
+        '<svg xmlns="http://www.w3.org/2000/svg"><g style="fill: url(https://example.org)"/></svg>',
+        '<svg xmlns="http://www.w3.org/2000/svg"><use href="#a"/>',
+    ],
+)
+def test_a_figure_that_could_run_or_fetch_is_refused(tmp_path, bad):
+    path = tmp_path / "bad.svg"
+    path.write_text(bad)
+    with pytest.raises(UserError) as caught:
+        report.inline_svg(path, "f1-", "bad")
+    assert "bad.svg" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_inlined_figure_takes_the_pages_colours(run):
+    svg = str(report.inline_svg(run["figure_files"][0], "f9-", "scores"))
+    assert "var(--ink)" in svg
+    assert not any(ink in svg for ink in report.PAGE_COLOURS)
+    assert 'aria-label="scores"' in svg
+    assert all(value.startswith("f9-") for value in re.findall(r'\bid="([^"]+)"', svg))
+    assert set(re.findall(r"#(f9-[\w-]+)", svg)) <= set(re.findall(r'\bid="([^"]+)"', svg))
+
+
+def test_funnels_of_any_shape():
+    parts = report.funnel({"n": 3, "by": {"a": {"in": 5, "out": 4}, "b": {"in": 1}}, "list": [{}] * 9})
+    assert parts[0]["rows"] == [["n", "3"], ["list", "9 entries"]]
+    assert parts[1]["header"] == ["", "in", "out"]
+    assert parts[1]["rows"] == [["a", "5", "4"], ["b", "1", "-"]]
+    assert parts[1]["title"] == "by"
+    assert report.funnel({}) == []
+
+
+# ---------------------------------------------------------------- data card
+
+
+def test_card_counts_add_up_and_examples_differ():
+    kept = [problem(k) for k in range(20)]
+    rejected = [problem(k, STATUSES[k % 2]) for k in range(10)]
+    settings = {"corpus": "cot", "mode": "cot", "filters": ["contaminated"]}
+    text = cards.card(settings, kept, rejected, {"kept": 20})
+    assert "20 of 30 written problems (66.7 %) were kept" in text
+    assert "| kept | 20 | 66.7 % |" in text
+    assert "| truncated: cut off at the token limit | 5 | 16.7 % |" in text
+    assert text == cards.card(settings, kept[::-1], rejected[::-1], {"kept": 20})
+    shown = re.findall(r"^### (\w+) \(", text.replace("\\", ""), flags=re.M)
+    assert len(shown) == 6
+    assert sum(name.startswith("kept") for name in shown) == 3
+    reasons = [re.sub(r"\d", "", name) for name in shown[3:]]
+    assert sorted(reasons[:2]) == ["truncated", "unparsed"]
+    assert "test question of this run's" in text
+    unchecked = cards.card({"corpus": "c", "mode": "cot"}, kept, [], {})
+    assert "Nothing was compared with the benchmarks" in unchecked
+    assert "Problems left out" not in unchecked
+
+
+def test_card_shows_texts_in_full_and_as_they_are():
+    rows = [problem(0) | {"solution": "```python\nprint(1)\n```\n\n````\nx | y"}]
+    text = cards.card({"corpus": "c", "mode": "tool"}, rows, [], {})
+    assert HOSTILE in text
+    assert "`````text\n```python\nprint(1)\n```\n\n````\nx | y\n`````" in text
+    html = str(markdown_html.convert(text))
+    assert "<pre>```python\nprint(1)\n```\n\n````\nx | y</pre>" in html
+    assert "<script" not in html
+
+
+def test_markdown_of_cards():
+    text = "# A\\_b\n\nOne\ntwo <i>.\n\n- first\n  more\n- second\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n"
+    html = str(markdown_html.convert(text, deeper=1))
+    assert "<h2>A_b</h2>" in html
+    assert "<p>One two &lt;i&gt;.</p>" in html
+    assert "<ul><li>first more</li><li>second</li></ul>" in html
+    assert '<td class="text">x|y</td><td class="number">1</td>' in html
+    assert "<p>#none</p>" in str(markdown_html.convert("#none"))
+    assert str(markdown_html.convert("```\nunclosed")) == "<pre>unclosed</pre>"
+
+
+# ---------------------------------------------------------------- programs
+
+
+def run_program(name: str, *arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / name, *map(str, arguments)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_report_program(run, page, tmp_path):
+    output = tmp_path / "report.html"
+    arguments = [
+        "--tables", *run["table_files"], "--figures", *run["figure_files"],
+        "--funnels", *run["funnel_files"], "--scores", *run["score_files"],
+        "--candidates", *run["candidate_files"], "--cards", *run["card_files"],
+        "--disagreements", *run["disagreement_files"],
+        "--configuration", run["configuration_file"], "--recipe", '{"name": "made up"}',
+    ]  # fmt: skip
+    done = run_program("report.py", *arguments, "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert output.read_text() == page
+    arguments[1] = tmp_path / "absent.csv"
+    failed = run_program("report.py", *arguments, "--output", tmp_path / "second.html")
+    assert failed.returncode == 1
+    assert failed.stderr.strip().splitlines() == [
+        f"report: {tmp_path / 'absent.csv'}: no such file. Run the workflow again to make it."
+    ]
+    assert not (tmp_path / "second.html").exists()
+
+
+def test_card_and_plot_programs(run, tmp_path):
+    scores, candidates = run["score_files"][0], run["candidate_files"][0]
+    done = run_program("plot_influence.py", "--scores", scores, "--output", tmp_path / "i.svg")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "i.svg").read_bytes() == run["figure_files"][-1].read_bytes()
+    done = run_program(
+        "plot_scores.py", "--table", run["table_files"][0], "--output", tmp_path / "s.svg",
+        "--recipe", '{"name": "main"}',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "s.svg").read_bytes() == run["figure_files"][0].read_bytes()
+    results = scores.parents[2]
+    done = run_program(
+        "plot_losses.py", "--histories", *results.rglob("history.jsonl"), "--output", tmp_path / "l.svg"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "l.svg").read_bytes() == run["figure_files"][2].read_bytes()
+    rejected = tmp_path / "rejected.parquet"
+    write_table(rejected, [], PROBLEMS, {})
+    done = run_program(
+        "data_card.py", "--problems", candidates, "--rejected", rejected,
+        "--report", run["funnel_files"][1], "--output", tmp_path / "card.md",
+        "--recipe", '{"corpus": "cot", "mode": "cot", "filters": []}',
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "card.md").read_text().startswith("# Data card: corpus cot")
