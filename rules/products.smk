@@ -280,3 +280,9 @@ def histories():
             if is_trained(name)
         ),
     ]
+
+
+def subsets(entry):
+    """Benchmarks of a table of which only a fixed part is used."""
+    tests = {name: config["benchmarks"][name]["splits"]["test"] for name in entry["benchmarks"]}
+    return [name for name, test in tests.items() if test.get("problems") and "source" in test]

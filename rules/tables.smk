@@ -28,6 +28,7 @@ rule build_table:
             {
                 **config["tables"][wc.table],
                 "confidence": config["evaluation"]["confidence"],
+                "subsets": subsets(config["tables"][wc.table]),
                 "rows": {
                     name: {
                         key: value

@@ -14,7 +14,6 @@ def main(options) -> None:
     """Compute the cosines checkpoint by checkpoint, then the scores."""
     import pyarrow as pa
     import torch
-
     from jz3 import gradients, influence, reference
 
     recipe = options.recipe

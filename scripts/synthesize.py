@@ -10,6 +10,7 @@ from jz3.records import PASSAGES, PROBLEMS
 
 
 def main(options):
+    """Draw, ask, write."""
     from jz3 import prompts, synthesis
 
     recipe = options.recipe

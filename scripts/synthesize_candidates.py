@@ -11,6 +11,7 @@ from jz3.records import PASSAGES, PICKS, PROBLEMS
 
 
 def main(options):
+    """Draw, ask, write."""
     from jz3 import prompts, synthesis
 
     recipe = options.recipe

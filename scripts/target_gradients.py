@@ -14,7 +14,6 @@ from jz3.records import BENCHMARK
 def main(options) -> None:
     """Draw the target problems and average their unit gradients."""
     import torch
-
     from jz3 import gradients, influence, reference
 
     recipe = options.recipe

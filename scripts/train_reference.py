@@ -16,7 +16,6 @@ from jz3.records import PROBLEMS
 def main(options) -> None:
     """Draw the share, train, and save every epoch."""
     import torch
-
     from jz3 import gradients, influence, packing, reference, training
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -34,7 +33,8 @@ def main(options) -> None:
         documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
         program.say(
             f"training on {len(documents)} of {len(rows)} candidates;"
-            f" {len(chosen) - len(documents)} drawn have no solution within {recipe['length']} tokens"
+            f" {len(chosen) - len(documents)} drawn have no solution within"
+            f" {recipe['length']} tokens"
         )
 
         def save(epoch: int, trainer) -> None:

@@ -21,7 +21,9 @@ STATUSES = ("truncated", "unparsed", "duplicate", "contaminated")
 def problem(number: int, status: str = "kept", mode: str = "cot") -> dict:
     """One made-up problem."""
     parsed = status != "unparsed"
-    question = HOSTILE if number == 0 else f"A box holds {number} rows of 4 eggs. How many eggs?"
+    question = (
+        HOSTILE if number % 3 == 0 else f"A box holds {number} rows of 4 eggs. How many eggs?"
+    )
     return {
         "problem_id": f"{status}{number:03d}", "passage_id": f"passage{number // 2}",
         "source": ("web", "textbook", "qa")[number % 3], "level": ("grade", "middle")[number % 2],
@@ -60,7 +62,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
                 path = path.with_name("disagreements.csv")
                 path.write_text(
                     "problem_id,gold,predicted,strict,released\n"
-                    f'{benchmark}007,12,"1<2, or <b>12</b>",False,True\n'
+                    f'{benchmark}007,12,"1<2, or <b>12</b>\n\u2028so",False,True\n'
                 )
                 disagreements.append(path)
         beside = {"jiuzhang": {"paper_row": "JiuZhang3.0-7B"}} if mode == "cot" else {}
@@ -204,7 +206,7 @@ def test_page_shows_what_it_was_given(run, page):
         "made up", "smollm2_135m (0.135 billion", "qwen2.5-coder-1.5b-instruct", "DeepSeekMath-7B-RL",
         "below", "evaluation/base/cot/asdiv/grades.parquet", "pyarrow", "a_program",
         "Highest scores", "Lowest scores", "1<2, or <b>12</b>", "pick: influence",
-        "documents", "near-copy of another problem", "12 in all",
+        "\u2028so", "documents", "near-copy of another problem", "12 in all",
     ):  # fmt: skip
         assert shown in text, shown
     assert page.count("<svg") == len(run["figure_files"])
@@ -271,8 +273,10 @@ def test_inlined_figure_takes_the_pages_colours(run):
 
 
 def test_funnels_of_any_shape():
-    parts = report.funnel({"n": 3, "by": {"a": {"in": 5, "out": 4}, "b": {"in": 1}}, "list": [{}] * 9})
-    assert parts[0]["rows"] == [["n", "3"], ["list", "9 entries"]]
+    parts = report.funnel(
+        {"n": 3, "by": {"a": {"in": 5, "out": 4}, "b": {"in": 1}}, "list": [{}] * 9}
+    )
+    assert parts[0]["rows"] == [["n", "3"], ["list", "9 listed"]]
     assert parts[1]["header"] == ["", "in", "out"]
     assert parts[1]["rows"] == [["a", "5", "4"], ["b", "1", "-"]]
     assert parts[1]["title"] == "by"
@@ -367,7 +371,11 @@ def test_card_and_plot_programs(run, tmp_path):
     assert (tmp_path / "s.svg").read_bytes() == run["figure_files"][0].read_bytes()
     results = scores.parents[2]
     done = run_program(
-        "plot_losses.py", "--histories", *results.rglob("history.jsonl"), "--output", tmp_path / "l.svg"
+        "plot_losses.py",
+        "--histories",
+        *results.rglob("history.jsonl"),
+        "--output",
+        tmp_path / "l.svg",
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "l.svg").read_bytes() == run["figure_files"][2].read_bytes()

@@ -32,7 +32,7 @@ def test_wilson_edges():
     assert low == pytest.approx(10 / 13.841459, abs=1e-6)
     assert high == 1.0
     for wrong in ((-1, 10, 0.95), (11, 10, 0.95), (1, 10, 1.0), (1, 10, 0.0)):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"successes|confidence"):
             stats.wilson(*wrong)
 
 
@@ -84,7 +84,7 @@ def test_macro_average_of_one_is_wilson_and_of_equals_is_narrower():
     mean, low, high = stats.macro_average([(0, 50), (0, 50)], 0.95)
     assert (mean, low) == (0.0, 0.0)
     assert high > 0.02
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="at least one"):
         stats.macro_average([(0, 0)], 0.95)
 
 
@@ -144,7 +144,7 @@ def test_paired_bootstrap():
     assert not np.array_equal(drawn[0], drawn[2])
     both = stats.paired_bootstrap([differences, [0.0] * 5], 0.95, random.Random(3))
     assert both[0] == pytest.approx(0.075)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="nothing"):
         stats.paired_bootstrap([[]], 0.95, random.Random(3))
 
 

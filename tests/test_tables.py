@@ -18,7 +18,9 @@ PAPER = ROOT / "resources" / "paper" / "main.csv"
 SIX = ["gsm8k", "math500", "svamp", "asdiv", "mawps", "carp_en"]
 
 
-def write_grades(results: Path, model: str, benchmark: str, right, *, mode="cot", other=None) -> Path:
+def write_grades(
+    results: Path, model: str, benchmark: str, right, *, mode="cot", other=None
+) -> Path:
     """right: per problem the verdicts of its samples ("10" = first right, second wrong)."""
     other = other or right
     rows = [
@@ -113,7 +115,12 @@ def test_paper_average_only_over_its_own_benchmarks(grades):
 def test_numbers_and_where_they_come_from(grades):
     rows = cells(tables.build("main", grades, PAPER, recipe(subsets=["asdiv"]), 1))
     cell = rows["jiuzhang", "asdiv"]
-    assert (cell["kind"], cell["n"], cell["correct"], cell["samples"]) == ("this run", "200", "45", "1")
+    assert (cell["kind"], cell["n"], cell["correct"], cell["samples"]) == (
+        "this run",
+        "200",
+        "45",
+        "1",
+    )
     assert float(cell["score"]) == 22.5
     # Wilson, 45 of 200: (17.26, 28.77)
     assert float(cell["low"]) == pytest.approx(17.26, abs=0.01)
@@ -125,7 +132,9 @@ def test_numbers_and_where_they_come_from(grades):
     assert float(average["score"]) == pytest.approx((22.5 + 4) / 2)
     assert float(average["low"]) < 13.25 < float(average["high"])
     # right only in base: problems 0-4; only in jiuzhang: 7-49. Two tests, so Holm doubles it.
-    assert float(cell["p"]) == pytest.approx(2 * 2 * sum(map(_choose48, range(6))) / 2**48, rel=1e-4)
+    assert float(cell["p"]) == pytest.approx(
+        2 * 2 * sum(map(_choose48, range(6))) / 2**48, rel=1e-4
+    )
     assert rows["base", "asdiv"]["p"] == rows["base", "asdiv"]["gain"] == ""
     assert float(cell["gain"]) == 19.0
     assert float(cell["gain_low"]) < 19 < float(cell["gain_high"])
@@ -145,7 +154,9 @@ def test_verdicts_against_a_published_row(tmp_path):
     ]
     models = ["near", "under", "over"]
     beside = {name: {"paper_row": "JiuZhang3.0-7B"} for name in models}
-    made = tables.build("t", paths, PAPER, recipe(models=models, benchmarks=["asdiv"], rows=beside), 1)
+    made = tables.build(
+        "t", paths, PAPER, recipe(models=models, benchmarks=["asdiv"], rows=beside), 1
+    )
     rows = cells(made)
     assert {name: rows[name, "asdiv"]["verdict"] for name in models} == {
         "near": "within noise", "under": "below", "over": "above",
@@ -165,7 +176,9 @@ def test_several_samples_are_averaged(tmp_path):
     cell = cells(made)["jiuzhang", "asdiv"]
     assert (cell["n"], cell["correct"], cell["samples"]) == ("4", "5", "2")
     assert float(cell["score"]) == 62.5
-    assert float(cell["p"]) == 2 * 1 / 8  # differences 1, 1, 0, 1 of two: only all one way is as far
+    assert (
+        float(cell["p"]) == 2 * 1 / 8
+    )  # differences 1, 1, 0, 1 of two: only all one way is as far
     assert "mean over 2 sampled answers" in table_text.markdown(table_text.layout(made))
 
 
@@ -356,7 +369,14 @@ def test_score_figure_is_reproducible_and_true(grades, tmp_path):
     text = (tmp_path / "a.svg").read_text()
     assert text == (tmp_path / "b.svg").read_text()
     assert "<dc:date>" not in text
-    for shown in (">22.5<", ">3.5<", ">asdiv<", ">word_problems<", ">jiuzhang<", ">published models<"):
+    for shown in (
+        ">22.5<",
+        ">3.5<",
+        ">asdiv<",
+        ">word_problems<",
+        ">jiuzhang<",
+        ">published models<",
+    ):
         assert shown in text
     without = [row for row in rows if row["kind"] == "this run"]
     figures.scores(tmp_path / "c.svg", without)

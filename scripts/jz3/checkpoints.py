@@ -52,7 +52,7 @@ def make(
             the file is `gguf`;
         hub: `repository`, `revision`; a broken-off download goes on from `state`;
         local: `path`;
-        random: `hidden_size`, `layers`, `heads`, `intermediate`, `vocabulary`, `dtype`; drawn
+        random: `hidden_size`, `layers`, `heads`, `intermediate_size`, `vocabulary`, `dtype`; drawn
             from `seed` and `name`.
     Raises UserError where the entry, the file or the folder is not usable.
     """
@@ -66,7 +66,7 @@ def make(
         "gguf": ("dtype",),
         "hub": ("repository", "revision"),
         "local": ("path",),
-        "random": ("hidden_size", "layers", "heads", "intermediate", "vocabulary", "dtype"),
+        "random": ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "dtype"),
     }[kind]
     missing = [key for key in required if entry.get(key) in (None, "")]
     if missing:
@@ -258,7 +258,7 @@ def _random(entry: dict, folder: Path, name: str, seed: int) -> None:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=int(entry["hidden_size"]),
-        intermediate_size=int(entry["intermediate"]),
+        intermediate_size=int(entry["intermediate_size"]),
         num_hidden_layers=int(entry["layers"]),
         num_attention_heads=int(entry["heads"]),
         num_key_value_heads=int(entry.get("key_value_heads") or entry["heads"]),

@@ -19,13 +19,13 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .inks import FAINT, INK, PAPER_INK, QUIET
+from .inks import BLUE, FAINT, INK, PAPER_INK, QUIET
 from .io import UserError, read_json_lines, rng, write_text
 from .tables import AVERAGE, OURS
 
 # Okabe and Ito's set, without its yellow and black: told apart with any colour vision and legible
 # on white and on near-black.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLOURS = (BLUE, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", ":", "-.")
 WIDTH = 9.0  # inches
 
@@ -106,10 +106,12 @@ def scores(path: str | Path, rows: Sequence[dict[str, str]]) -> None:
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="y", visible=False)
-            axes.set_xlim(0, 100)
-        figure.supxlabel("correct answers, %", fontsize=10)
+            axes.set_xlim(-6, 106)
+            axes.set_xticks(range(0, 101, 20))
+        note = f"correct answers, %, with {100 * float(ours[0]['confidence']):g} % intervals"
+        figure.supxlabel(note + ("; grey: published" if strip else ""), fontsize=10)
 
-    save(path, down * (1.0 + 0.42 * len(names)) + 0.4, draw)
+    save(path, down * (0.8 + 0.42 * len(names)) + 0.4, draw)
 
 
 def _score_panel(axes: Axes, name: str, rows: list[dict], models: list[str]) -> None:
@@ -120,14 +122,13 @@ def _score_panel(axes: Axes, name: str, rows: list[dict], models: list[str]) -> 
         score, low, high = (float(row[key]) for key in ("score", "low", "high"))
         axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot(score, place, "o", color=colour, markersize=7)
-        left = high > 80
         axes.annotate(
             f"{score:.1f}",
-            (low if left else high, place),
-            xytext=(-6 if left else 6, 0),
+            (score, place),
+            xytext=(0, 6),
             textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
+            ha="center",
+            va="bottom",
             fontsize=9,
         )
         if row["paper"]:
@@ -262,7 +263,7 @@ def _spread(axes: Axes, line: int, name: str, values: list[float], colour: str) 
     if len(values) <= 300:
         heights = rng(0, "jitter", name)
         places = [line + heights.uniform(-0.22, 0.22) for _ in values]
-        axes.plot(values, places, "o", color=colour, markersize=3, alpha=0.35, markeredgewidth=0)
+        axes.plot(values, places, "o", color=colour, markersize=3, alpha=0.5, markeredgewidth=0)
     if len(values) >= 5:
         tenths = quantiles(values, n=20, method="inclusive")
         axes.plot([tenths[1], tenths[17]], [line, line], color=INK, linewidth=1)

@@ -189,9 +189,9 @@ class SampleGradients:
     def __call__(
         self, batch: list[Sample], take: Callable[[str, torch.Tensor], None]
     ) -> torch.Tensor:
-        """Call `take(weight name, gradients (samples, rows, columns) float32)` for each LoRA matrix.
+        """Call `take(weight name, gradients (samples, rows, columns))` for each LoRA matrix.
 
-        Returns the samples' losses (nats per output token). Raises UserError naming the sample
+        The gradients are float32. Returns the samples' losses (nats per output token). Raises UserError naming the sample
         whose loss is not finite.
         """
         length = max(len(sample.input_ids) for sample in batch)

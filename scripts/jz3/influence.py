@@ -281,7 +281,7 @@ def _norms(squares: torch.Tensor, batch: list[Sample]) -> torch.Tensor:
     for sample, square in zip(batch, squares.tolist(), strict=True):
         if not 0 < square < float("inf"):
             raise io.UserError(
-                f"problem {sample.identity}: the norm of its gradient is {square**0.5}, so it has no"
+                f"problem {sample.identity}: its gradient has norm {square**0.5}, hence no"
                 " direction. Try dtype float32, or drop the problem."
             )
     return squares.sqrt()

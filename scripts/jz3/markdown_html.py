@@ -8,8 +8,13 @@ import re
 from markupsafe import Markup, escape
 
 
+def plain(text: str) -> str:
+    """A line without the backslashes that `escape_markdown` put in."""
+    return re.sub(r"\\([\\`*_\[\]<>|#~$])", r"\1", text)
+
+
 def _inline(text: str) -> Markup:
-    return escape(re.sub(r"\\([\\`*_\[\]<>|#~$])", r"\1", text))
+    return escape(plain(text))
 
 
 def _cells(line: str) -> list[str]:

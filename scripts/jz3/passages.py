@@ -10,6 +10,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from .records import passage_id
 WORD, LINE, SENTENCE, PARAGRAPH = range(4)
 
 # A paragraph's end is taken before a later sentence's end if the passage is then this full.
-FULL_ENOUGH = 0.6
+FULL_ENOUGH = 0.5
 
 SLICE = 100_000  # rows pooled at a time
 
@@ -43,7 +44,7 @@ _STARTS_BLOCK = re.compile(
     r"|\\item\b|\\begin\{|\\(?:sub)*(?:section|paragraph)\b)"
 )
 _VISIBLE = re.compile(r"\S")
-_UNDERLINE = re.compile(r"[=\-~^]{3,}$")
+_UNDERLINE = re.compile(r"[=\-~^]{3,}$", re.MULTILINE)
 
 
 # ---------------------------------------------------------------- from documents to passages
@@ -121,16 +122,16 @@ def sections(text: str, kind: str) -> list[str]:
 
 def _markdown(text: str) -> list[str]:
     """Split before headings of levels 1 and 2; a heading with no text of its own joins the next."""
-    parts, fenced, bare = [""], False, True
+    starts, fenced, bare, place = [0], False, True, 0
     for line in text.splitlines(keepends=True):
         fenced ^= line.lstrip().startswith(("```", "~~~"))
         heading = not fenced and re.match(r"#{1,2}\s", line)
         if heading and not bare:
-            parts.append("")
+            starts.append(place)
             bare = True
-        parts[-1] += line
         bare = bare and (bool(heading) or not line.strip())
-    return parts
+        place += len(line)
+    return [text[a:b] for a, b in pairwise([*starts, len(text)])]
 
 
 _SECTION = re.compile(r"\\(?:section|chapter)\*?\s*(?:\[[^\]]*\]\s*)?(?=\{)")
@@ -161,11 +162,13 @@ def _latex(text: str) -> list[str]:
         parts.append(front[marks[-1].end() :])
     elif begun or not _PREAMBLE.search(front):
         parts.append(front)
-    stops = [start for start, _ in starts[1:]] + [len(body)]
-    for (start, title), stop in zip(starts, stops, strict=True):
+    stop = len(body)
+    named = []
+    for start, title in reversed(starts):
         if not _NO_TEXT.match(title):
-            parts.append(body[start:stop])
-    return parts
+            named.append(body[start:stop])
+        stop = start
+    return parts + named[::-1]
 
 
 # ---------------------------------------------------------------- cutting
@@ -250,7 +253,7 @@ def _blank(text: str, start: int, end: int, blank: str) -> int:
     if (
         _HEADING.match(line)
         or _UNDERLINE.match(line)
-        or _UNDERLINE.match(text[end : text.find("\n", end) if "\n" in text[end:] else None])
+        or _UNDERLINE.match(text, end)
         or text.startswith("\\end{", end)
         or line.startswith("\\begin{")
     ):

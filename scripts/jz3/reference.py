@@ -51,7 +51,7 @@ class Checkpoint:
 
 
 def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float) -> None:
-    """Write one epoch: the adapter as peft stores it, Adam's moments, and the numbers of the run."""
+    """Write one epoch: the adapter as peft stores it, Adam's moments, the run's numbers."""
     named = gradients.lora_weights(model)
     moments, steps = {}, set()
     for name, weight in named.items():
@@ -131,7 +131,7 @@ def set_weights(model, checkpoint: Checkpoint) -> None:
 
 def check_weights(expected: list[list], found: list[list], what: str) -> None:
     """UserError naming the first LoRA weight that is missing, unknown or of another shape."""
-    expected, found = (dict((n, list(s)) for n, s in shapes) for shapes in (expected, found))
+    expected, found = ({n: list(s) for n, s in shapes} for shapes in (expected, found))
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise io.UserError(

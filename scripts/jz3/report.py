@@ -4,6 +4,7 @@ The template is `rules/report/report.html.j2`. All text is escaped; LaTeX is sho
 """
 
 import csv
+import io as text_io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
@@ -56,7 +57,7 @@ def render(
         figures=[_figure(path, place) for place, path in enumerate(figure_files, 1)],
         funnels=[{"name": _label(path), "parts": funnel(read_json(path))} for path in funnel_files],
         influences=[_influence(path, candidate_files) for path in score_files],
-        cards=[markdown_html.convert(_text(path), deeper=2) for path in card_files],
+        cards=[_card(path) for path in card_files],
         disagreements=_disagreements(disagreement_files),
         origins=[{"name": _label(path), "text": _origin(path)} for path in products],
         packages=_packages(products),
@@ -88,6 +89,15 @@ def _yaml(path: Path, text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: not a configuration.")
     return value
+
+
+def _card(path: Path) -> dict[str, str]:
+    """A data card: its heading as title, the rest as HTML."""
+    title, _, rest = _text(path).partition("\n")
+    return {
+        "title": markdown_html.plain(title.lstrip("# ")),
+        "body": markdown_html.convert(rest, deeper=1),
+    }
 
 
 def _label(path: str | Path) -> str:
@@ -204,7 +214,7 @@ def funnel(value: Any) -> list[dict[str, Any]]:
     def walk(part: Any, title: str) -> None:
         if not isinstance(part, dict):
             return
-        plain = [[key, _count(v)] for key, v in part.items() if not isinstance(v, dict)]
+        plain = [[_words(key), _count(v)] for key, v in part.items() if not isinstance(v, dict)]
         if plain:
             made.append({"title": title, "header": ["what", "count"], "rows": plain})
         deeper = {key: v for key, v in part.items() if isinstance(v, dict) and v}
@@ -214,7 +224,7 @@ def funnel(value: Any) -> list[dict[str, Any]]:
         if len(flat) > 1 and _alike(list(flat.values())):
             columns = list(dict.fromkeys(key for row in flat.values() for key in row))
             rows = [[key, *(_count(row.get(c)) for c in columns)] for key, row in flat.items()]
-            made.append({"title": title, "header": ["", *columns], "rows": rows})
+            made.append({"title": title, "header": ["", *map(_words, columns)], "rows": rows})
             deeper = {key: v for key, v in deeper.items() if key not in flat}
         for key, inner in deeper.items():
             walk(inner, f"{title}: {key}" if title else str(key))
@@ -227,6 +237,10 @@ def _alike(rows: list[dict]) -> bool:
     return bool(set.intersection(*(set(row) for row in rows)))
 
 
+def _words(key: str) -> str:
+    return key.replace("_", " ")
+
+
 def _count(value: Any) -> str:
     if value is None:
         return "-"
@@ -234,7 +248,7 @@ def _count(value: Any) -> str:
         return str(value)
     if isinstance(value, list):
         short = len(value) <= 8 and not any(isinstance(v, dict | list) for v in value)
-        return ", ".join(map(str, value)) if short else f"{len(value):,} entries"
+        return ", ".join(map(str, value)) if short else f"{len(value):,} listed"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
@@ -264,7 +278,7 @@ def _influence(path: Path, candidate_files: Sequence[Path]) -> dict[str, Any]:
         "ends": {
             title: [
                 row
-                | {"total": f"{row['total']:+.3g}".replace("-", "\N{MINUS SIGN}")}
+                | {"total": f"{row['total']:+#.3g}".replace("-", "\N{MINUS SIGN}")}
                 | {
                     key: _shorten((texts.get(row["problem_id"]) or {}).get(key) or "")
                     for key in ("question", "solution")
@@ -283,7 +297,7 @@ def _disagreements(files: Sequence[Path]) -> dict[str, Any]:
     counts: list[list[str]] = []
     for path in map(Path, files):
         run = "/".join(path.parts[-4:-1])
-        lines = list(csv.DictReader(_text(path).splitlines(keepends=True)))
+        lines = list(csv.DictReader(text_io.StringIO(_text(path), newline="")))
         counts.append([run, str(len(lines))])
         for line in lines:
             header += [key for key in line if key is not None and key not in header]

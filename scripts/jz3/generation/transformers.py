@@ -4,6 +4,7 @@ The decoding loop is ours: each request draws its tokens with its own random num
 are done leave the batch, and a prompt beginning that many requests share is read once.
 """
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -120,9 +121,7 @@ class TransformersEngine:
             )
         return logits
 
-    def _read_prompts(
-        self, prompts: list[list[int]]
-    ) -> tuple[Cache, torch.Tensor, torch.Tensor]:
+    def _read_prompts(self, prompts: list[list[int]]) -> tuple[Cache, torch.Tensor, torch.Tensor]:
         """Fill a cache: cache, its mask [rows, columns], logits of the last position."""
         cache = _growing_cache(self.model.config)
         # With a window that slides, the padding behind a shared beginning would count as text.
@@ -206,9 +205,7 @@ class _Stops:
 
 
 def _text(tokenizer: Any, tokens: list[int]) -> str:
-    return tokenizer.decode(
-        tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-    )
+    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
 
 def _end_tokens(tokenizer: Any, model: Any) -> frozenset[int]:
@@ -269,9 +266,7 @@ def shared_beginnings(prompts: list[list[int]]) -> tuple[int, list[int]]:
     (prompts - groups) * length, and leaves every prompt one token at least. 0: nothing shared.
     """
     order = sorted(range(len(prompts)), key=lambda row: prompts[row])
-    common = [
-        _common(prompts[a], prompts[b]) for a, b in zip(order, order[1:], strict=False)
-    ]
+    common = [_common(prompts[a], prompts[b]) for a, b in itertools.pairwise(order)]
     limit = min(map(len, prompts)) - 1
     best, saved = 0, 0
     for length in sorted({min(shared, limit) for shared in common}):
@@ -314,9 +309,7 @@ class _GrowingLayer(DynamicLayer):
             length = self.keys.shape[-2]
         total = length + key_states.shape[-2]
         views = []
-        for i, (held, new) in enumerate(
-            ((self.keys, key_states), (self.values, value_states))
-        ):
+        for i, (held, new) in enumerate(((self.keys, key_states), (self.values, value_states))):
             if i >= len(self._rooms) or self._rooms[i].shape[-2] < total:
                 room = new.new_empty((*new.shape[:-2], total + self._SPARE, new.shape[-1]))
                 if length:

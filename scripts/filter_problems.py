@@ -1,0 +1,87 @@
+"""Apply the filters of a corpus in order; keep a problem, or set it aside with the reason.
+
+The tables are read twice, one shard at a time: for the checks, then to write, so that a corpus
+of millions of problems needs memory for its questions only.
+"""
+
+from pathlib import Path
+
+from jz3 import io, program
+from jz3.records import BENCHMARK, PROBLEMS
+
+CHECKED = ("status", "duplicate_of", "contaminated_by")
+
+
+def main(options):
+    """Check, write both tables and the report, then complain if nothing was kept."""
+    from jz3 import filtering
+
+    rows = [row for path in options.problems for row in light_rows(path)]
+    questions = [
+        (f"{row['benchmark']}:{row['problem_id']}", row["question"])
+        for path in options.benchmarks
+        for row in io.read_rows(path, BENCHMARK)
+    ]
+    funnel = filtering.apply_filters(rows, questions, options.recipe, options.seed)
+    inputs = [*options.problems, *options.benchmarks]
+    origin = io.provenance("filter_problems.py", options.code, inputs, options.seed)
+    write_split(options, rows, origin)
+    io.write_json(options.report, funnel)
+    for name, step in funnel["filters"].items():
+        program.say(f"{name}: {step['in']} in, {step['rejected']} rejected, {step['out']} out")
+    if not funnel["kept"]:
+        raise io.UserError(
+            f"no problem of {funnel['written']} passed the filters; see {options.report} and"
+            f" {options.rejected}. Ask for more `prompts`, or train the synthesizer on more pairs."
+        )
+
+
+def light_rows(path):
+    """The columns that the filters look at; of a solution only whether there is one."""
+    import pyarrow.compute as pc
+
+    table = io.read_table(path, PROBLEMS)
+    solution = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(table["solution"]), 0, 1)
+    columns = ("problem_id", "question", "answer", "finish_reason", "parsed", "executed",
+               "answer_agrees", *CHECKED)  # fmt: skip
+    return table.select(columns).append_column("solution", solution).to_pylist()
+
+
+def write_split(options, rows, origin):
+    """Write the kept and the rejected rows, in the order of the shards."""
+    import json
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = PROBLEMS.with_metadata({"jz3": json.dumps(origin, sort_keys=True)})
+    start = 0
+    with (
+        io.atomic(options.output) as output,
+        io.atomic(options.rejected) as rejected,
+        pq.ParquetWriter(output, schema, compression="zstd") as kept_writer,
+        pq.ParquetWriter(rejected, schema, compression="zstd") as rejected_writer,
+    ):
+        for path in options.problems:
+            table = io.read_table(path, PROBLEMS)
+            part = rows[start : start + table.num_rows]
+            start += table.num_rows
+            for name in CHECKED:
+                values = pa.array([row[name] for row in part], PROBLEMS.field(name).type)
+                place = table.column_names.index(name)
+                table = table.set_column(place, PROBLEMS.field(name), values)
+            table = table.cast(schema)
+            kept = [row["status"] == "kept" for row in part]
+            kept_writer.write_table(table.filter(pa.array(kept, pa.bool_())))
+            rejected_writer.write_table(table.filter(pa.array([not k for k in kept], pa.bool_())))
+
+
+parser = program.parser(__doc__)
+parser.add_argument("--problems", type=Path, nargs="+", required=True, help="tables of problems")
+parser.add_argument("--benchmarks", type=Path, nargs="*", default=[], help="tables of test splits")
+parser.add_argument("--output", type=Path, required=True, help="table of the problems kept")
+parser.add_argument("--rejected", type=Path, required=True, help="table of the others")
+parser.add_argument("--report", type=Path, required=True, help="counts filter by filter, JSON")
+
+if __name__ == "__main__":
+    program.run(main, parser)

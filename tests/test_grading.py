@@ -1,0 +1,298 @@
+"""Grading: hand-adjudicated pairs, extraction, symmetry, and text that would hang a grader."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jz3 import released_grader
+from jz3.answers import boxed, last_number, outputs, prose
+from jz3.grading import extract_answer, released, strict
+from jz3.quantities import plain, quantity, split_unit
+from jz3.symbolic import Worker
+
+HERE = Path(__file__).parent
+BENCHMARKS = Path(os.environ.get("JZ3_DATA", HERE.parents[1] / "shared" / "data")) / "benchmarks"
+
+
+def adjudicated():
+    with (HERE / "data" / "answers.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("rule", ["strict", "released"])
+def test_adjudicated_pairs(rule):
+    grader = {"strict": strict, "released": released}[rule]
+    rows = adjudicated()
+    assert len(rows) >= 80
+    assert {row["strict"] + row["released"] for row in rows} == {"00", "01", "10", "11"}
+    wrong = [
+        (row["predicted"], row["gold"], row["reason"])
+        for row in rows
+        if grader(row["predicted"], row["gold"]) != (row[rule] == "1")
+    ]
+    assert not wrong
+
+
+def test_every_gold_answer_equals_itself():
+    for row in adjudicated():
+        assert strict(row["gold"], row["gold"])
+        assert released(row["gold"], row["gold"])
+
+
+def test_strict_is_symmetric_for_inequalities_and_intervals():
+    pairs = [("x\\le 2", "(-\\infty,2]"), ("2<x<3", "(2,3)"), ("x > 2", "2 < x")]
+    for a, b in pairs:
+        assert strict(a, b)
+        assert strict(b, a)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.fractions(max_denominator=500), st.sampled_from(["a/b", "frac", "mixed", "dollar", "box"]))
+def test_spellings_of_a_fraction(value, spelling):
+    value = Fraction(value)
+    top, bottom = abs(value.numerator), value.denominator
+    sign = "-" if value < 0 else ""
+    text = {
+        "a/b": f"{sign}{top}/{bottom}",
+        "frac": f"{sign}\\dfrac{{{top}}}{{{bottom}}}",
+        "mixed": f"{sign}{top // bottom}\\frac{{{top % bottom}}}{{{bottom}}}",
+        "dollar": f"${sign}\\frac{{{top}}}{{{bottom}}}$",
+        "box": f"\\boxed{{{sign}\\tfrac{{{top}}}{{{bottom}}}}}",
+    }[spelling]
+    found = quantity(plain(text))
+    assert found is not None
+    assert found.value == value
+    assert strict(text, f"{value.numerator}/{value.denominator}")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12))
+def test_integers_are_exact(a, b):
+    assert strict(f"{a:,}", str(b)) == (a == b)
+    assert strict(f"\\${a}.00" if a >= 0 else f"{a}.00", str(b)) == (a == b)
+    assert extract_answer(f"so it is {a:,} in all.") == f"{a:,}"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_string_work(text):
+    """Any text can be normalised, searched and read as a quantity without an exception."""
+    quantity(plain(text))
+    split_unit(plain(text))
+    extract_answer(text)
+    extract_answer(text, ["1", "2", "3"])
+    released_grader.extract(text)
+    released_grader.extract(text, ["1", "2", "3"])
+    released_grader.normalise(text)
+
+
+# ---------------------------------------------------------------- text that would hang a grader
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9^9^9^9",
+        "1000000!",
+        "(" * 200 + "1" + ")" * 200,
+        "{" * 3000,
+        "\\frac{" * 300 + "1" + "}{2}" * 300,
+        "1e999999999",
+        "10^{999999999}",
+        "9" * 100_000,
+        "\\boxed{" * 2000,
+        "((" * 30 + "x+1" + "))" * 30 + "^{999999}",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_pathological_answers_end(text):
+    started = time.process_time(), time.monotonic()
+    for grader in (strict, released):
+        assert grader(text, "7/3") is False
+    assert time.process_time() - started[0] < 2  # nothing heavy in this process
+    assert time.monotonic() - started[1] < 40  # two limits and two starts, on a busy machine
+
+
+def test_worker_is_reused_and_replaced_when_it_hangs():
+    worker = Worker()
+    try:
+        assert worker.equal("strict", "\\sqrt{8}", "2\\sqrt{2}")
+        first = worker._process.pid
+        assert not worker.equal("strict", "\\sqrt{8}", "2\\sqrt{3}")
+        assert worker._process.pid == first
+        assert worker.timeouts == 0
+        assert not worker.equal("strict", "2^{2^{2^{2^{2^{2}}}}}", "3", seconds=0.3)
+        assert worker.timeouts == 1
+        assert worker.equal("strict", "\\sqrt{8}", "2\\sqrt{2}")
+        second = worker._process.pid
+        assert second != first
+        os.kill(second, 9)
+        worker._process.wait()
+        assert worker.equal("strict", "x+x", "2x")
+    finally:
+        worker.close()
+
+
+def test_answers_are_never_evaluated(tmp_path):
+    mark = tmp_path / "mark"
+    text = f"__import__('os').system('touch {mark}')"
+    assert not strict(text, "x+1")
+    assert not released(text, "x+1")
+    assert not mark.exists()
+
+
+# ---------------------------------------------------------------- extraction
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("It is \\boxed{\\frac{1}{2}}.", "\\frac{1}{2}"),
+        ("\\boxed{2}, no wait, \\boxed{3}", "3"),
+        ("\\boxed{7} and then \\boxed{}", "7"),
+        ("\\boxed{\\text{a \\boxed{4}}}", "4"),
+        ("So $\\boxed 5$.", "5"),
+        ("\\boxed{ \\left\\{ 1, 2 \\right\\} }", "\\left\\{ 1, 2 \\right\\}"),
+        ("A box: \\boxed{12", "12"),
+        ("The answer is 5. The answer is 6.", "6"),
+        ("The answer is: $x^2 + 1$.", "x^2 + 1"),
+        ("The answer is x^5 - x^4 + x - 1.", "x^5 - x^4 + x - 1"),
+        ("the answer is $18.", "$18"),
+        ("The answer is that she has 1,250 apples left.", "1,250"),
+        ("Final Answer: **-3/4**", "-3/4"),
+        ("The answer is 3.5.", "3.5"),
+        ("so x = -3/4", "-3/4"),
+        ("10-3 = 7", "7"),
+        ("we get 10-3", "3"),
+        ("costs $1,234.50 in all", "$1,234.50"),
+        ("#### 18", "18"),
+        ("that is 2 1/2 cups", "2 1/2"),
+        ("about 40%", "40%"),
+        ("grows to 4.5e33 ergs", "4.5e33"),
+        ("no number at all", ""),
+        ("", ""),
+    ],
+)
+def test_extract(text, answer):
+    assert extract_answer(text) == answer
+
+
+def test_matched_braces_with_an_escaped_one():
+    assert boxed("\\boxed{\\{x : x > 1\\}} tail }") == "\\{x : x > 1\\}"
+    assert last_number("no") == ""
+
+
+TOOL = "```python\nprint('\\\\boxed{99}')\nx = 12\n```\n```output\n{out}\n```\n{tail}"
+
+
+def tool(out, tail):
+    return TOOL.replace("{out}", out).replace("{tail}", tail)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (tool("5", "The answer is \\boxed{6}."), "6"),
+        (tool("5", ""), "5"),
+        (tool("total: 5 of 7", "I stop here with 8"), "7"),
+        (tool("5", "The answer is 9."), "9"),
+        (tool("\\boxed{3}", ""), "3"),
+        (tool("1", "") + tool("NameError: name 'x7' is not defined", ""), "1"),
+        (tool("41", "") + tool("42", ""), "42"),
+        ("\\boxed{4}\n" + tool("5", ""), "4"),
+    ],
+)
+def test_extract_with_programs(text, answer):
+    assert extract_answer(text) == answer
+
+
+def test_programs_are_no_prose():
+    text = tool("5", "done")
+    assert outputs(text) == ["5"]
+    assert "x = 12" not in prose(text)
+    assert "done" in prose(text)
+
+
+CHOICES = ["A)3 cm", "B) \\frac{1}{2}", "C) 5", "D) 17"]
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is \\boxed{B}.", "B"),
+        ("\\boxed{\\text{(C)}}", "C"),
+        ("\\boxed{C) 5}", "C"),
+        ("\\boxed{17}", "D"),
+        ("\\boxed{\\dfrac12}", "B"),
+        ("The answer is (A) 3 cm", "A"),
+        ("the answer is D because it fits", "D"),
+        ("The answer is a large number, option B.", "B"),
+        ("Thus option C is right, this is a fact", "C"),
+        ("B", "B"),
+        ("(A)", "A"),
+        ("A large dog", ""),
+        ("This is a correct statement", ""),
+        ("\\boxed{Z}", ""),
+        ("", ""),
+    ],
+)
+def test_extract_choice(text, letter):
+    assert extract_answer(text, CHOICES) == letter
+
+
+def test_released_extraction_keeps_its_faults():
+    extract = released_grader.extract
+    assert extract("x = -3/4") == "4"
+    assert extract("\\boxed{3} or \\boxed{}") == ""
+    assert extract("This is a correct statement", CHOICES) == "A"
+    assert extract("the final answer is $5$. I hope it is correct") == "5"
+    assert extract("The answer is: 18.") == "18"
+    assert extract("1,234 apples") == "1234"
+
+
+def test_released_keeps_units_where_the_authors_do():
+    assert released("a+1", "m+1")
+    assert not released("a+1", "m+1", units=False)
+
+
+# ---------------------------------------------------------------- real gold answers
+
+
+def gold_answers():
+    def rows(name):
+        path = BENCHMARKS / name / "test.jsonl"
+        return [json.loads(line) for line in path.open(encoding="utf-8")]
+
+    yield from ({"math", boxed(row["solution"])} and boxed(row["solution"]) for row in rows("math"))
+    yield from (row["answer"] for row in rows("math500"))
+    yield from (boxed(row["solution"]) for row in rows("minerva_math"))
+    yield from (row["answer"].split("####")[1].strip() for row in rows("gsm8k"))
+    yield from (re.sub(r" *\(.*", "", row["answer"]) for row in rows("asdiv"))
+
+
+@pytest.mark.skipif(not BENCHMARKS.is_dir(), reason=f"no benchmark files in {BENCHMARKS}")
+def test_real_gold_answers_in_other_spellings():
+    distinct = sorted(set(gold_answers()))
+    assert len(distinct) > 2000
+    for answer in distinct:
+        assert strict(answer, answer), answer
+        assert released(answer, answer), answer
+        assert strict(f"$\\displaystyle {answer} $", answer), answer
+        assert strict(extract_answer(f"Hence \\boxed{{{answer}}} holds."), answer), answer
+
+
+def test_the_library_imports_without_symbolic_mathematics():
+    """Grading's imports are light; sympy lives in the worker only."""
+    code = "import sys; from jz3 import evaluation; sys.exit('sympy' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent / "scripts")}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -1,0 +1,274 @@
+"""The workflow as a user runs it, on the tests' configuration, in a copy of the project."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PARTS = ["Snakefile", "rules", "scripts", "resources", "envs", "profiles", "slurm", "tests"]
+CONFIGURATION = ["--configfile", "config.yaml", "tests/config.yaml"]
+
+
+class Project:
+    """A copy of the project with its own results."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir()
+        for name in [*PARTS, "config.yaml", "config.paper.yaml"]:
+            source = ROOT / name
+            if source.is_symlink():
+                (folder / name).symlink_to(os.readlink(source))
+            elif source.is_dir():
+                skip = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / name, ignore=skip, symlinks=True)
+            else:
+                shutil.copy(source, folder / name)
+
+    def command(self, *arguments, configuration=CONFIGURATION):
+        """The command line; configuration files come last, so that targets may precede them."""
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, *configuration]
+
+    def run(self, *arguments, configuration=CONFIGURATION, overlay=None):
+        """Run Snakemake to its end; return the completed process with its output as text."""
+        if overlay:
+            (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+            configuration = [*configuration, "overlay.yaml"]
+        return subprocess.run(
+            self.command(*arguments, configuration=configuration),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def planned(self, **options):
+        """Rules that a run would execute."""
+        output = self.run("--dry-run", **options).stdout
+        assert "Error" not in output, output
+        return set(re.findall(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE)) - {"all"}
+
+    def products(self, results="results/tests"):
+        """sha256 of every data product (no logs, timings or unfinished work)."""
+        found = {}
+        for path in sorted((self.folder / results).rglob("*")):
+            name = path.relative_to(self.folder / results).as_posix()
+            if path.is_file() and not re.match(r"logs|timings|.*state/|.*journal\.sqlite", name):
+                found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose whole chain has run once."""
+    made = Project(tmp_path_factory.mktemp("workflow") / "project")
+    ended = made.run()
+    assert ended.returncode == 0, ended.stdout[-6000:]
+    return made
+
+
+def test_whole_chain(project):
+    results = project.folder / "results/tests"
+    for form in ("csv", "md", "tex"):
+        assert (results / f"tables/main.{form}").stat().st_size > 100
+    assert (results / "report.html").stat().st_size > 10_000
+    assert len(list((results / "figures").glob("*.svg"))) >= 3
+    for corpus in ("cot", "tool"):
+        rows = pq.read_table(results / f"synthesis/{corpus}/problems.parquet").to_pylist()
+        assert rows
+        assert all(row["question"] and row["solution"] and row["status"] == "kept" for row in rows)
+    # a prompt is answered by the teacher, and learned, in the same words
+    pairs = pq.read_table(results / "distillation/random_cot/pairs.parquet").to_pylist()
+    assert all(pair["question"] in pair["completion"] for pair in pairs)
+
+
+def test_tool_solutions_show_what_programs_print(project):
+    rows = pq.read_table(project.folder / "results/tests/synthesis/tool/problems.parquet").to_pylist()
+    for row in rows:
+        code = re.search(r"```python\n(.*?)```", row["solution"], flags=re.DOTALL)[1]
+        shown = re.search(r"```output\n(.*?)```", row["solution"], flags=re.DOTALL)[1]
+        ran = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+        assert ran.stdout.strip() == shown.strip()
+
+
+def test_high_value_texts_are_not_those_already_sent(project):
+    folder = project.folder / "results/tests/distillation"
+    chosen = {
+        name: set(pq.read_table(folder / name / "picks.parquet")["passage_id"].to_pylist())
+        for name in ("random_cot", "high_value_cot")
+    }
+    assert chosen["high_value_cot"]
+    assert not chosen["random_cot"] & chosen["high_value_cot"]
+
+
+def test_second_run_does_nothing(project):
+    assert "Nothing to be done" in project.run("--dry-run").stdout
+
+
+def edit(project, file, old, new):
+    path = project.folder / file
+    text = path.read_text()
+    assert old in text, f"{file} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))
+    return path, text
+
+
+def test_a_changed_comment_reruns_nothing(project):
+    path = project.folder / "scripts/jz3/io.py"
+    text = path.read_text()
+    path.write_text(text.replace('"""', '"""Reworded: ', 1) + "\n\n# a comment\n")
+    try:
+        assert project.planned() == set()
+    finally:
+        path.write_text(text)
+
+
+REPORTS = {"build_table", "plot_scores", "report"}
+GRADES = {"answer_benchmark", "grade_answers", *REPORTS}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "rules"),
+    [
+        (
+            {"recipes": {"student": {"learning_rate": 1.0e-3}}},
+            {"train_model", "plot_losses", *GRADES},
+        ),
+        ({"evaluation": {"max_new_tokens": 40}}, GRADES),
+        ({"tables": {"main": {"models": ["base", "jiuzhang"]}}}, REPORTS),
+        (
+            {"filtering": {"similarity": 0.9}},
+            {"filter_problems", "data_card", "pack_corpus", "train_model", "plot_losses", *GRADES},
+        ),
+        ({"teacher": {"concurrency": 3, "timeout_seconds": 99}}, set()),
+    ],
+    ids=["learning rate", "answer length", "table rows", "filter", "teacher traffic"],
+)
+def test_a_changed_setting_reruns_its_stage_and_what_follows(project, overlay, rules):
+    assert project.planned(overlay=overlay) == rules
+
+
+def test_models_that_a_change_does_not_reach_are_not_evaluated_again(project):
+    output = project.run("--dry-run", overlay={"recipes": {"student": {"epochs": 2}}}).stdout
+    assert "model=jiuzhang" in output
+    assert "model=base" not in output
+
+
+def test_a_changed_grader_regrades_without_answering_again(project):
+    path, text = edit(project, "scripts/jz3/grading.py", "\ndef ", "\n_UNUSED = 1\n\n\ndef ")
+    try:
+        planned = project.planned()
+    finally:
+        path.write_text(text)
+    assert {"grade_answers", "build_table"} <= planned
+    assert not planned & {"answer_benchmark", "train_model", "synthesize"}
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
+    overlay = {"results": "results/killed"}
+    (project.folder / "killed.yaml").write_text(yaml.safe_dump(overlay))
+    configuration = [*CONFIGURATION, "killed.yaml"]
+    process = subprocess.Popen(
+        project.command(configuration=configuration),
+        cwd=project.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    logs = project.folder / "results/killed/logs"
+    moments = [  # while the teacher answers, a synthesizer trains, candidates are scored
+        logs / "distillation/ask_teacher.random_tool.log",
+        logs / "synthesizers/train_synthesizer.initial.log",
+        logs / "influence/score_influence.main.log",
+    ]
+    for moment in moments:
+        while not moment.exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1.5)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        project.run("--unlock", configuration=configuration)
+        process = subprocess.Popen(
+            project.command(configuration=configuration),
+            cwd=project.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    assert process.wait() == 0
+    first, again = project.products(), project.products("results/killed")
+    assert set(first) == set(again)
+    different = {name for name in first if first[name] != again[name]}
+    assert different <= {"report.html"}  # it shows where the results lie
+
+
+def test_the_papers_run_is_planned(project):
+    output = project.run("--dry-run", configuration=["--configfile", "config.paper.yaml"]).stdout
+    assert re.search(r"synthesize\s+1500\n", output)
+    assert re.search(r"train_model\s+5\n", output)
+    assert "smollm2" not in output  # nothing of the miniature leaks in
+
+
+def test_configuration_mistakes_stop_before_anything_starts(project):
+    overlay = {
+        "models": {"jiuzhang": {"bsae": "tiny"}},
+        "tables": {"main": {"models": ["base", "finetund"]}},
+    }
+    ended = project.run(overlay=overlay)
+    assert ended.returncode != 0
+    assert 'models.jiuzhang.bsae: unknown key. Did you mean "base"?' in ended.stdout
+    assert "Traceback" not in ended.stdout
+    overlay["models"] = {}
+    ended = project.run(overlay=overlay)
+    assert 'tables.main.models: there is no "finetund" in models. Did you mean "finetuned"?' in (
+        ended.stdout
+    )
+
+
+FAULTS = {
+    "a teacher that is not there": (
+        {"teacher": {"base_url": "http://127.0.0.1:9/v1", "attempts": 1, "timeout_seconds": 3}},
+        "distillation",
+        r"ask_teacher: .*127\.0\.0\.1:9",
+    ),
+    "a teacher that dies at once": (
+        {"teacher": {"serve": {"command": "python -c raise(SystemExit(7)) {port}"}}},
+        "distillation",
+        r"ask_teacher: ",
+    ),
+    "an empty corpus": (
+        {"corpus": {"passage": {"minimum_characters": 399}, "sources": dict.fromkeys(
+            ["web", "textbook", "paper", "qa"]
+        )}},
+        "corpus",
+        r"(extract|pool)_passages: .*\w",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_faults_end_in_one_readable_line(project, name):
+    overlay, target, message = FAULTS[name]
+    ended = project.run(target, overlay={"results": "results/faults", **overlay})
+    assert ended.returncode != 0
+    assert re.search(message, ended.stdout), ended.stdout[-3000:]
+    assert "Traceback" not in ended.stdout
+
+
+def test_a_malformed_table_is_named(project):
+    overlay = {"results": "results/malformed"}
+    assert project.run("corpus", overlay=overlay).returncode == 0
+    (project.folder / "results/malformed/corpus/passages.parquet").write_bytes(b"PAR1 torn")
+    ended = project.run("distillation", overlay=overlay)
+    assert ended.returncode != 0
+    assert re.search(r"passages\.parquet: not a readable Parquet file", ended.stdout)
