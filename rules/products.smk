@@ -284,5 +284,12 @@ def histories():
 
 def subsets(entry):
     """Benchmarks of a table of which only a fixed part is used."""
-    tests = {name: config["benchmarks"][name]["splits"]["test"] for name in entry["benchmarks"]}
-    return [name for name, test in tests.items() if test.get("problems") and "source" in test]
+    tests = {
+        name: config["benchmarks"][name]["splits"]["test"]
+        for name in entry["benchmarks"]
+    }
+    return [
+        name
+        for name, test in tests.items()
+        if test.get("problems") and "source" in test
+    ]

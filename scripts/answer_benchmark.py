@@ -63,9 +63,7 @@ def main(options: argparse.Namespace) -> None:
         )
     else:
         journal = state / "completions.jsonl" if state else None
-        done = generate_journalled(
-            engine, requests, sampling, options.seed, journal, "answering"
-        )
+        done = generate_journalled(engine, requests, sampling, options.seed, journal, "answering")
         attempts = [
             Attempt(
                 request.request_id,
@@ -83,7 +81,10 @@ def main(options: argparse.Namespace) -> None:
         problem, sample = asked[attempt.request_id]
         rows.append(
             {
-                **{name: problem[name] for name in ("problem_id", "benchmark", "question", "choices")},
+                **{
+                    name: problem[name]
+                    for name in ("problem_id", "benchmark", "question", "choices")
+                },
                 **{name: getattr(attempt, name) for name in COPIED},
                 "sample": sample,
                 "gold": problem["answer"],

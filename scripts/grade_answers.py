@@ -5,6 +5,7 @@ Writes both verdicts per answer, and a list of the answers on which they differ.
 
 import argparse
 import csv
+from io import StringIO
 from pathlib import Path
 
 from jz3 import io, program, records
@@ -37,11 +38,11 @@ def main(options: argparse.Namespace) -> None:
                 different.append({**row, "predicted_released": theirs, "text_end": end})
             bar.update()
     origin = io.provenance("grade_answers", options.code, [options.answers], options.seed)
-    with io.atomic(options.disagreements) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(different)
+    table = StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(different)
+    io.write_text(options.disagreements, table.getvalue())
     io.write_table(options.output, grades, records.GRADES, origin)
     right = {name: sum(row[name] for row in grades) for name in ("strict", "released")}
     program.say(

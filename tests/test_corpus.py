@@ -106,6 +106,7 @@ def test_a_formula_longer_than_a_passage_is_left_out():
 
 def test_prices_are_no_formulas():
     assert formula_spans("He pays $5 and gets $3 back.") == []
+    assert formula_spans("It costs $5-$7 a week, or $4/$5.") == []
     text = "a $10 bill, and $x+y$ more; \\$7 too"
     assert [text[a:b] for a, b in formula_spans(text)] == ["$x+y$"]
     text = "a $$20$ bill for a $$14.65$ book"

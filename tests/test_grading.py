@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from jz3 import released_grader
+from jz3 import released_grader, symbolic
 from jz3.answers import boxed, last_number, outputs, prose
 from jz3.grading import extract_answer, released, strict
 from jz3.quantities import plain, quantity, split_unit
@@ -57,7 +56,9 @@ def test_strict_is_symmetric_for_inequalities_and_intervals():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.fractions(max_denominator=500), st.sampled_from(["a/b", "frac", "mixed", "dollar", "box"]))
+@given(
+    st.fractions(max_denominator=500), st.sampled_from(["a/b", "frac", "mixed", "dollar", "box"])
+)
 def test_spellings_of_a_fraction(value, spelling):
     value = Fraction(value)
     top, bottom = abs(value.numerator), value.denominator
@@ -109,13 +110,16 @@ def test_no_text_breaks_the_string_work(text):
         "\\frac{" * 300 + "1" + "}{2}" * 300,
         "1e999999999",
         "10^{999999999}",
+        "2^{2^{2^{2^{2^{2}}}}}",
         "9" * 100_000,
         "\\boxed{" * 2000,
         "((" * 30 + "x+1" + "))" * 30 + "^{999999}",
     ],
     ids=lambda text: text[:12],
 )
-def test_pathological_answers_end(text):
+def test_pathological_answers_end(text, monkeypatch):
+    monkeypatch.setattr(symbolic, "SECONDS", 1.0)
+    monkeypatch.setattr(released_grader, "_SECONDS", 1.0)
     started = time.process_time(), time.monotonic()
     for grader in (strict, released):
         assert grader(text, "7/3") is False
@@ -273,7 +277,7 @@ def gold_answers():
         path = BENCHMARKS / name / "test.jsonl"
         return [json.loads(line) for line in path.open(encoding="utf-8")]
 
-    yield from ({"math", boxed(row["solution"])} and boxed(row["solution"]) for row in rows("math"))
+    yield from (boxed(row["solution"]) for row in rows("math"))
     yield from (row["answer"] for row in rows("math500"))
     yield from (boxed(row["solution"]) for row in rows("minerva_math"))
     yield from (row["answer"].split("####")[1].strip() for row in rows("gsm8k"))

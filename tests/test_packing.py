@@ -7,11 +7,10 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
 from jz3 import io, packing
 from jz3.packing import IGNORED, Document, DocumentStore, best_fit, encode, encode_all, pack
 from jz3.records import PACKS
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 
 def letters(bos: bool = False, eos: bool = True, merges=()) -> transformers.PreTrainedTokenizerFast:
@@ -61,16 +60,12 @@ def test_token_spanning_the_boundary_is_split_there():
     """The prompt's tokens must be those that the model gets when it is asked."""
     merged = letters(merges=[("b", "c")])
     assert merged("abcd")["input_ids"] == [2, 29, 5]
-    assert encode(merged, "ab", "cd", 10) == Document(
-        [2, 3, 4, 5, 1], [IGNORED, IGNORED, 4, 5, 1]
-    )
+    assert encode(merged, "ab", "cd", 10) == Document([2, 3, 4, 5, 1], [IGNORED, IGNORED, 4, 5, 1])
 
 
 def test_completion_is_tokenised_in_its_context():
     """A tokenizer that marks the start of a text must not mark the middle of one."""
-    inner = Tokenizer(
-        models.BPE({"</s>": 0, "▁": 1, "a": 2, "b": 3}, [], byte_fallback=False)
-    )
+    inner = Tokenizer(models.BPE({"</s>": 0, "▁": 1, "a": 2, "b": 3}, [], byte_fallback=False))
     inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>")
     assert tokenizer("b")["input_ids"] == [1, 3]

@@ -197,7 +197,7 @@ def test_digest_may_be_absent_only_where_the_bytes_are_fixed(tmp_path, server):
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (entry("pipy://p==1/m"), r'"pipy://".*Did you mean "pypi"'),
+        (entry("htps://p/m"), r'"htps://".*Did you mean "https"'),
         (entry(), "`places` is empty"),
         (entry("file:///x", sha256="abc"), "not 64 hexadecimal digits"),
     ],

@@ -55,7 +55,7 @@ def prose(text: str) -> str:
 
 
 def _stated(text: str) -> str:
-    """What follows the last "answer is": a formula between dollar signs, a number, or the clause."""
+    """What follows the last "answer is": its formula between dollar signs, number, or clause."""
     found = list(_STATED.finditer(text))
     if not found:
         return ""

@@ -72,7 +72,10 @@ def grade(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], s
         theirs = released_grader.extract(text, choices)
         questions = (
             (("strict", predicted, gold), lambda p, g: grading.strict(p, g)),
-            (("released", theirs, gold, units), lambda p, g, u=units: grading.released(p, g, units=u)),
+            (
+                ("released", theirs, gold, units),
+                lambda p, g, u=units: grading.released(p, g, units=u),
+            ),
         )
         for key, rule in questions:
             if key not in verdicts:

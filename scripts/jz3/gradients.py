@@ -191,8 +191,8 @@ class SampleGradients:
     ) -> torch.Tensor:
         """Call `take(weight name, gradients (samples, rows, columns))` for each LoRA matrix.
 
-        The gradients are float32. Returns the samples' losses (nats per output token). Raises UserError naming the sample
-        whose loss is not finite.
+        The gradients are float32. Returns the samples' losses (nats per output token). Raises
+        UserError naming the sample whose loss is not finite.
         """
         length = max(len(sample.input_ids) for sample in batch)
         ids = torch.zeros(len(batch), length, dtype=torch.long)

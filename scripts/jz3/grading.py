@@ -9,7 +9,7 @@ import re
 
 from . import released_grader
 from .answers import extract_answer
-from .quantities import FUNCTIONS, compact, plain, quantity, same_quantity, split_unit, known_unit
+from .quantities import FUNCTIONS, compact, known_unit, plain, quantity, same_quantity, split_unit
 from .symbolic import WORKER
 
 __all__ = ["extract_answer", "released", "strict"]
@@ -17,7 +17,9 @@ __all__ = ["extract_answer", "released", "strict"]
 _LONGEST = 600  # characters of an answer that is worth parsing; longer ones must be equal as text
 _DEEPEST = 6  # nested sets and tuples; deeper ones go to the symbolic comparison whole
 _NAME = r"(?:\\?[A-Za-z]+|\\text\s*\{[^{}]*\})(?:_\{?\w+\}?|')?"
-_ASSIGNED = re.compile(rf"({_NAME})(\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?\s*(?:=|\\in(?![A-Za-z]))\s*")
+_ASSIGNED = re.compile(
+    rf"({_NAME})(\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?\s*(?:=|\\in(?![A-Za-z]))\s*"
+)
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s*([ap])\.?\s?m\.?", re.I)
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[clr|]*\})?(.*?)\\end\{\1\}", re.S)
 _SIDES = {"<": ("(", ")"), r"\le": ("[", "]"), ">": (")", "("), r"\ge": ("]", "[")}
@@ -33,6 +35,8 @@ def strict(predicted: str, gold: str) -> bool:
     solutions) are told apart; an equation is not its right side unless that is the value or the
     rule asked for; words must be equal but for case. Neither side may be empty.
     """
+    if max(len(predicted), len(gold)) > _LONGEST:
+        return predicted.split() == gold.split()
     predicted, gold = plain(predicted), plain(gold)
     return bool(predicted and gold) and _same(predicted, gold, 0)
 
@@ -133,7 +137,11 @@ def _items(text: str) -> tuple[str, list[str]] | None:
         parts = [
             value
             for part, pair in zip(parts, signed, strict=True)
-            for value in ([f"{pair[0]}+{pair[1]}".lstrip("+"), f"{pair[0]}-{pair[1]}"] if len(pair) == 2 else [part])
+            for value in (
+                [f"{pair[0]}+{pair[1]}".lstrip("+"), f"{pair[0]}-{pair[1]}"]
+                if len(pair) == 2
+                else [part]
+            )
         ]
     return ("set", parts) if len(parts) > 1 else None
 
@@ -194,9 +202,9 @@ def _words(text: str) -> str:
     bare = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
     if not re.fullmatch(r"[A-Za-z][\w ,.'’:\-()]*", bare):
         return ""
-    if not any(run.lower() not in FUNCTIONS for run in re.findall(r"[A-Za-z]{3,}", bare)):
-        if bare.lower() not in ("no", "ok"):
-            return ""
+    runs = re.findall(r"[A-Za-z]{3,}", bare)
+    if all(run.lower() in FUNCTIONS for run in runs) and bare.lower() not in ("no", "ok"):
+        return ""
     bare = re.sub(r"[^\w ]+", "", bare.casefold())
     return re.sub(r"^(?:the|a|an) ", "", re.sub(r"\s+", " ", bare)).strip()
 
@@ -213,8 +221,6 @@ def _same(predicted: str, gold: str, depth: int) -> bool:
     """Compare two `plain` answers; every rule that applies is final, math-verify is the last."""
     if compact(predicted) == compact(gold):
         return True
-    if max(len(predicted), len(gold)) > _LONGEST:
-        return False
     predicted, gold = _simplest(predicted), _simplest(gold)
     option = re.fullmatch(r"([A-J])", gold)
     chosen = re.fullmatch(r"\(?([A-Ja-j])(?:[).:].*)?", predicted)
@@ -224,9 +230,9 @@ def _same(predicted: str, gold: str, depth: int) -> bool:
     given = _value(gold, predicted)
     # A gold equation `y = 2x + 3` asks for the equation; `x = 5` and `f(x) = 2x` ask for a value.
     found = _ASSIGNED.match(gold)
-    if given != gold and found and not found[2] and not quantity(given) and not _items(given):
-        if re.search(r"(?<![\\A-Za-z])[a-hj-zA-Z](?![A-Za-z])", given):
-            return False
+    rule = given != gold and found and not found[2] and not quantity(given) and not _items(given)
+    if rule and re.search(r"(?<![\\A-Za-z])[a-hj-zA-Z](?![A-Za-z])", given):
+        return False
     predicted, gold = _simplest(asked), _simplest(given)
     ours, theirs = _BASED.fullmatch(predicted), _BASED.fullmatch(gold)
     if theirs and theirs[1][0].isdigit():  # a numeral with its base, which may be left out

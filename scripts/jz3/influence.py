@@ -300,7 +300,7 @@ class Directions:
                 described = json.loads((file.metadata() or {})["jz3"])
         except FileNotFoundError:
             raise io.UserError(f"{path}: no such file. Run target_gradients to make it.") from None
-        except (SafetensorError, KeyError):
+        except (SafetensorError, KeyError, OSError):
             raise io.UserError(
                 f"{path}: not a file of target gradients. Delete and rerun."
             ) from None

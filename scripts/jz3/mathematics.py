@@ -11,7 +11,7 @@ _FIGURES = (
     "|algorithmic"
 )
 _NO_BLANK_LINE = r"(?!\n[ \t]*\n)[\s\S]"
-_LONGEST = 20_000  # characters within which a formula must close; bounds the time for open ones
+_LONGEST = 5_000  # characters within which a formula must close; bounds the time for open ones
 
 # In order: what only looks like a start; money written as a formula, $$1.50$; displays;
 # environments; inline formulas. A formula holds no blank line, an environment may.
@@ -21,7 +21,7 @@ _FORMULA = re.compile(
     rf"|\$\$(?:(?!\$\$){_NO_BLANK_LINE}){{1,{_LONGEST}}}\$\$"
     rf"|\\\[(?:{_NO_BLANK_LINE}){{1,{_LONGEST}}}?\\\]"
     rf"|\\\((?:{_NO_BLANK_LINE}){{1,{_LONGEST}}}?\\\)"
-    rf"|\\begin\{{(?P<name>(?:{_MATHS}|{_FIGURES})\*?)\}}[\s\S]{{0,{_LONGEST}}}?\\end\{{(?P=name)\}}"
+    rf"|\\begin\{{(?P<name>(?:{_MATHS}|{_FIGURES})\*?)\}}[\s\S]{{0,20000}}?\\end\{{(?P=name)\}}"
     rf"|(?P<inline>\$(?:\\[\s\S]|(?!\n[ \t]*\n)[^$\\])+\$)"
 )
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}[.,;:]?\s+[A-Za-z]{2,}\b")

@@ -229,7 +229,9 @@ class PackFile(Sequence):
             raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
         except (pa.ArrowInvalid, OSError) as error:
             text = str(error).splitlines()[0]
-            raise UserError(f"{path}: not a readable Parquet file ({text}). Delete it and rerun.")
+            raise UserError(
+                f"{path}: not a readable Parquet file ({text}). Delete it and rerun."
+            ) from None
         groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
         self._starts, rows = [], 0
         for group in groups:

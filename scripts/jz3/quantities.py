@@ -55,7 +55,7 @@ def _wrap(text: str, command: str, opening: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    r"""Take off what encloses the whole text: dollar signs, `\( \)`, `\boxed{}`, `\text{}`, braces."""
+    r"""Take off what encloses a whole text: dollar signs, `\( \)`, `\boxed{}`, `\text{}`, braces."""
     while True:
         before = text = text.strip()
         for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")):
@@ -216,10 +216,12 @@ def split_unit(text: str) -> tuple[str, str]:
 
 # ---------------------------------------------------------------- numbers
 
-_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-    " fifteen sixteen seventeen eighteen nineteen twenty"
-).split()
+# Position in the list = value.
+NUMBER_WORDS = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
+    *("nineteen", "twenty"),
+]
 _PLAIN_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _NUMBER = re.compile(rf"({_PLAIN_NUMBER})(?:[eE]([+-]?\d{{1,3}}))?")
 _POWER = re.compile(
@@ -257,8 +259,8 @@ def quantity(text: str) -> Quantity | None:
     text, unit = split_unit(text)
     sign = -1 if text.startswith("-") else 1
     text = re.sub(r"^[+-]\s*", "", text)
-    if text.lower() in _WORDS:
-        return Quantity(Fraction(sign * _WORDS.index(text.lower())), unit)
+    if text.lower() in NUMBER_WORDS:
+        return Quantity(Fraction(sign * NUMBER_WORDS.index(text.lower())), unit)
     found = _NUMBER.fullmatch(text)
     if found:
         digits = len(found[1].replace(",", "").replace(".", "").lstrip("0")) if "." in text else 0

@@ -104,12 +104,13 @@ class Worker:
             self.close()
             raise RuntimeError("the grading process does not start; is math-verify installed?")
 
-    def equal(self, rule: str, predicted: str, gold: str, seconds: float = SECONDS) -> bool:
+    def equal(self, rule: str, predicted: str, gold: str, seconds: float | None = None) -> bool:
         """Whether two LaTeX expressions are equal under `rule` (strict | released).
 
-        A comparison that takes more than `seconds` of processor time, or that kills the process,
-        counts as not equal. Raises RuntimeError if no worker can be started.
+        A comparison that takes more than `seconds` of processor time (SECONDS if None), or that
+        kills the process, counts as not equal. Raises RuntimeError if no worker can be started.
         """
+        seconds = SECONDS if seconds is None else seconds
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._start()

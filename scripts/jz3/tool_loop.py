@@ -18,7 +18,9 @@ from .answers import boxed
 from .execution import run_programs
 from .generation import Engine, Generated, Request, Sampling, generate_journalled
 
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*(?:python|py)\b[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S | re.I)
+_BLOCK = re.compile(
+    r"^[ \t]*```[ \t]*(?:python|py)\b[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S | re.I
+)
 
 
 @dataclasses.dataclass
@@ -75,11 +77,14 @@ def _execute(programs: list[str], settings: dict[str, Any], journal: io.Journal 
     missing = {k: p for k, p in zip(keys, programs, strict=True) if k not in known}
     records = []
     for key, done in zip(missing, run_programs(list(missing.values()), settings), strict=True):
+        succeeded = done.status in ("ok", "no_output")
         parts = [done.output.strip()]
-        if done.status != "ok":
-            parts.append((done.error.strip() or done.status).splitlines()[-1])
+        if not succeeded:
+            named = re.match(r"[\w.]*(?:Error|Exception|Interrupt)\b", done.error)
+            kind = "TimeoutError" if done.status == "timeout" else "Error"
+            parts.append(done.error if named else f"{kind}: {done.error}")
         shown = "\n".join(part for part in parts if part).replace("```", "'''")
-        records.append({"key": key, "succeeded": done.status == "ok", "output": shown})
+        records.append({"key": key, "succeeded": succeeded, "output": shown})
     if journal:
         journal.append(records)
     results = {**known, **{record["key"]: record for record in records}}

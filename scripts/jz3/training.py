@@ -6,9 +6,6 @@ the arithmetic is autocast to `dtype`. Unfinished work resumes with the identica
 """
 
 import contextlib
-import inspect
-import json
-import math
 import os
 import shutil
 import signal
@@ -16,31 +13,26 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 
-import safetensors.torch
 import torch
 import transformers
 from accelerate import PartialState
-from torch.utils.data import Sampler
 
-from . import io, schedules
-from .packing import IGNORED
+from . import attention, io, schedules
+from .pack_trainer import PackTrainer
 from .program import Progress, say
-
-_COMPLETE = "complete"  # a checkpoint without this file was torn by a kill
 
 
 def load_model(folder: str | Path, gpus: int) -> transformers.PreTrainedModel:
     """Load a checkpoint for training: float32 weights, and flash attention where it can run."""
     flash = gpus and transformers.utils.is_flash_attn_2_available()
-    return transformers.AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        attn_implementation="flash_attention_2" if flash else "sdpa",
-    )
+    with quiet():
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="flash_attention_2" if flash else "sdpa",
+        )
 
 
 def open_state(path: Path | None, key: object) -> Path | None:
@@ -66,8 +58,8 @@ def train(
     state: Path | None = None,
     history: Path | None = None,
     what: str = "training",
-    on_epoch_end: Callable[[int, "PackTrainer"], None] | None = None,
-) -> "PackTrainer":
+    on_epoch_end: Callable[[int, PackTrainer], None] | None = None,
+) -> PackTrainer:
     """Train `model` (an AutoModelForCausalLM or a PeftModel, float32 weights) in place.
 
     packs: sequences of {"input_ids", "labels", "positions"[, "stage"]}; `global_batch` of them
@@ -104,13 +96,15 @@ def train(
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(_quiet())
+        stack.enter_context(quiet())
+        core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        stack.enter_context(attention.per_document(core, recipe["length"]))
         trainer = PackTrainer(model, packs, recipe, seed, state, on_epoch_end, what, gpu, world)
         stopping = stack.enter_context(_signals(trainer))
         with Progress(trainer.total_tokens, what, "token", done=trainer.tokens) as trainer.bar:
             trainer.train(resume_from_checkpoint=trainer.checkpoint)
         trainer.close_history()
-        if stopping:
+        if stopping and trainer.state.global_step < trainer.state.max_steps:
             say(f"{what}: stopped after step {trainer.state.global_step}; a checkpoint is saved.")
             raise KeyboardInterrupt
         if history is not None and trainer.is_world_process_zero():
@@ -119,7 +113,10 @@ def train(
 
 
 def save_checkpoint(
-    trainer: "PackTrainer", tokenizer: transformers.PreTrainedTokenizerBase, dtype: str, output: Path
+    trainer: PackTrainer,
+    tokenizer: transformers.PreTrainedTokenizerBase,
+    dtype: str,
+    output: Path,
 ) -> None:
     """Write the trained model as a plain Hugging Face checkpoint, whole or not at all.
 
@@ -139,329 +136,6 @@ def save_checkpoint(
             model.save_pretrained(temporary, state_dict=weights)
             tokenizer.save_pretrained(temporary)
     trainer.accelerator.wait_for_everyone()
-
-
-class PackTrainer(transformers.Trainer):
-    """transformers' Trainer with packed sequences, our schedules, order, history and resume."""
-
-    def __init__(self, model, packs, recipe, seed, state, on_epoch_end, what, gpu, world):
-        self.packs, self.recipe, self.folder, self.what = packs, recipe, state, what
-        self.epoch_end, self.stop_requested, self.bar = on_epoch_end, False, None
-        self.stages = getattr(packs, "stages", None) or [p.get("stage", "") for p in packs]
-        self.order = lru_cache(1)(partial(schedules.order, recipe, self.stages, seed))
-        length = len(self.order(0))  # of one pass
-        self.steps_per_epoch = math.ceil(length / recipe["global_batch"])
-        # Rows of a pass, filled up with empty ones so that no process repeats a pack.
-        self.rows = math.ceil(length / (recipe["micro_batch"] * world))
-        self.rows *= recipe["micro_batch"] * world
-        once = getattr(packs, "tokens", None) or sum(len(p["input_ids"]) for p in packs)
-        self.total_tokens = once * recipe["epochs"]
-        self.checkpoint = _last_checkpoint(state)
-        self._open_history()
-        core = model.get_base_model() if hasattr(model, "get_base_model") else model
-        parameters = inspect.signature(core.forward).parameters
-        self.head_on_labels = "logits_to_keep" in parameters
-        self.router_loss = getattr(core.config, "router_aux_loss_coef", 0.0) or 0.0
-        self.router_loss *= "output_router_logits" in parameters
-        # One row instead of padded rows: flash attention finds documents in a single row only,
-        # and a router must not be balanced on padding.
-        flash = "flash" in (core.config._attn_implementation or "")
-        self.one_row = flash or self.router_loss > 0
-        sharded = {
-            "version": 2,
-            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "state_dict_type": "SHARDED_STATE_DICT",
-            "activation_checkpointing": recipe["gradient_checkpointing"],
-        }
-        super().__init__(
-            model=model,
-            train_dataset=_Rows(packs),
-            data_collator=self._collate,
-            args=transformers.TrainingArguments(
-                output_dir=str(state),
-                seed=seed,
-                use_cpu=not gpu,
-                bf16=recipe["dtype"] == "bfloat16",
-                tf32=True if gpu else None,
-                learning_rate=recipe["learning_rate"],
-                weight_decay=recipe["weight_decay"],
-                max_grad_norm=recipe["gradient_clip"],
-                num_train_epochs=schedules.passes(recipe),
-                per_device_train_batch_size=recipe["micro_batch"],
-                gradient_accumulation_steps=recipe["global_batch"]
-                // (recipe["micro_batch"] * world),
-                optim="adamw_torch_fused",
-                adam_beta1=0.9,
-                adam_beta2=0.999,
-                adam_epsilon=1e-8,
-                fsdp=gpu and world > 1,
-                fsdp_config=sharded if gpu and world > 1 else None,
-                activation_checkpointing=recipe["gradient_checkpointing"]
-                and not (gpu and world > 1),
-                logging_steps=1,
-                logging_nan_inf_filter=False,
-                save_strategy="no",  # our callback decides, so as not to save what is finished
-                report_to="none",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                dataloader_pin_memory=gpu,
-            ),
-            callbacks=[_Callbacks(self)],
-        )
-        self.remove_callback(transformers.trainer_callback.PrinterCallback)
-        self.loss_is_scaled_for_ga = True
-
-    # ------------------------------------------------------------ data
-
-    def _get_train_sampler(self, train_dataset=None) -> Sampler:
-        return _Order(self)
-
-    def _collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        if self.one_row:
-            rows = [{key: sum((r[key] for r in rows), []) for key in rows[0]}]
-        longest = max(len(row["input_ids"]) for row in rows)
-
-        def stacked(key: str, filling: int) -> torch.Tensor:
-            # Padding is one more document: its positions restart, so nothing attends to it.
-            padded = [
-                row[key] + (list(range(longest - len(row[key]))) if key == "positions" else
-                            [filling] * (longest - len(row[key])))
-                for row in rows
-            ]  # fmt: skip
-            return torch.tensor(padded)
-
-        # What a token predicts is the label of the next one.
-        labels = torch.nn.functional.pad(stacked("labels", IGNORED)[:, 1:], (0, 1), value=IGNORED)
-        keep = labels != IGNORED
-        return {
-            "input_ids": stacked("input_ids", 0),
-            "position_ids": stacked("positions", 0),
-            "keep": keep,
-            "targets": labels[keep],
-            "tokens": torch.tensor(sum(len(row["input_ids"]) for row in rows)),
-        }
-
-    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device) -> tuple:
-        """The micro batches of one update, and the number of labelled tokens in all processes."""
-        batches = list(islice(epoch_iterator, num_batches))
-        tokens = sum(int(batch.pop("tokens")) for batch in batches)
-        counts = torch.tensor([[sum(len(b["targets"]) for b in batches), tokens]], device=device)
-        if self.args.world_size > 1:
-            counts = self.accelerator.gather(counts)
-        labelled, self.step_tokens = counts.sum(0).tolist()
-        return batches, max(labelled, 1)
-
-    # ------------------------------------------------------------ loss, rate
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Cross-entropy of the labelled tokens in float32, over their number in the update.
-
-        The output layer runs on labelled positions only. A mixture of experts adds its
-        load-balancing loss, averaged over the micro batches.
-        """
-        options = {"logits_to_keep": inputs["keep"]} if self.head_on_labels else {}
-        if self.router_loss:
-            options["output_router_logits"] = True
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            position_ids=inputs["position_ids"],
-            use_cache=False,  # with a cache the model would not look for document boundaries
-            **options,
-        )
-        logits = outputs.logits if self.head_on_labels else outputs.logits[inputs["keep"]]
-        loss = torch.nn.functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
-        # Processes are averaged by the gradient reduction: undo the mean for a sum over tokens.
-        loss = loss * (self.accelerator.num_processes / num_items_in_batch)
-        if self.router_loss:
-            loss = loss + self.router_loss * outputs.aux_loss / self.current_gradient_accumulation_steps
-        return (loss, outputs) if return_outputs else loss
-
-    def floating_point_ops(self, inputs) -> int:
-        """Not counted: tokens are."""
-        return 0
-
-    def create_scheduler(self, num_training_steps: int, optimizer=None):
-        """The recipe's schedule (see `schedules.factor`)."""
-        if self.lr_scheduler is None:
-            rate = partial(schedules.factor, self.recipe, total=num_training_steps)
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer or self.optimizer, lambda step: rate(step=step)
-            )
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
-
-    # ------------------------------------------------------------ history, checkpoints
-
-    def _open_history(self) -> None:
-        path = self.folder / "history.jsonl"
-        done = int(self.checkpoint.rpartition("-")[2]) if self.checkpoint else 0
-        main = int(os.environ.get("RANK", "0")) == 0
-        lines = {}
-        if path.exists():
-            with io.Journal(path, "step") as journal:
-                lines = {step: line for step, line in journal.records.items() if step <= done}
-        if main:
-            io.write_text(path, "".join(json.dumps(lines[s]) + "\n" for s in sorted(lines)))
-        self.history = io.Journal(path, "step") if main else None
-        self.lines = dict(sorted(lines.items()))
-        self.tokens = lines[done]["tokens"] if done else 0
-
-    def close_history(self) -> None:
-        """Close `history.jsonl` of the state folder."""
-        if self.history:
-            self.history.close()
-
-    @property
-    def epoch_learning_rates(self) -> list[float]:
-        """Mean learning rate of each finished pass."""
-        rates = [line["learning_rate"] for line in self.lines.values()]
-        size = self.steps_per_epoch
-        whole = range(0, len(rates) // size * size, size)
-        return [sum(rates[first : first + size]) / size for first in whole]
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add one update to the history; a loss that is no number ends the training."""
-        if "loss" not in logs:
-            return
-        step = self.state.global_step
-        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
-            bad = "loss" if not math.isfinite(logs["loss"]) else "gradient"
-            raise io.UserError(
-                f"{self.what}: the {bad} is not finite at step {step}. Lower learning_rate"
-                f" ({self.recipe['learning_rate']:g}), or use dtype float32."
-            )
-        epoch, update = divmod(step - 1, self.steps_per_epoch)
-        first = self.order(epoch)[update * self.recipe["global_batch"]]
-        self.tokens += self.step_tokens
-        self.lines[step] = {
-            "step": step,
-            "tokens": self.tokens,
-            "loss": logs["loss"],
-            "learning_rate": logs["learning_rate"],
-            "grad_norm": logs["grad_norm"],
-            "stage": self.stages[first],
-        }
-        if self.history:
-            self.history.append(self.lines[step])
-        self.bar.update(self.step_tokens)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        # Under the module's own names: save_pretrained renames (experts of a mixture), and the
-        # Trainer would then resume without noticing that names do not match.
-        if hasattr(self.model, "peft_config"):
-            super()._save(output_dir, state_dict)
-        else:
-            Path(output_dir).mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_model(self.model, str(Path(output_dir, "model.safetensors")))
-
-
-class _Callbacks(transformers.TrainerCallback):
-    """Saving, stopping and the end of a pass."""
-
-    def __init__(self, trainer: PackTrainer):
-        self.trainer = trainer
-
-    def on_train_begin(self, args, state, control, **_):
-        _check_isolation(self.trainer)
-        self._end_of_epoch(state)  # killed between the last update of a pass and its callback
-
-    def on_step_end(self, args, state, control, **_):
-        trainer = self.trainer
-        stop = trainer.stop_requested
-        if args.world_size > 1:  # all processes must save the same step
-            stop = bool(trainer.accelerator.gather(torch.tensor([stop], device=args.device)).any())
-        if stop and state.global_step < state.max_steps:
-            control.should_training_stop = control.should_save = True
-        elif state.global_step % trainer.recipe["save_steps"] == 0:
-            control.should_save = state.global_step < state.max_steps
-
-    def on_save(self, args, state, control, **_):
-        self.trainer.accelerator.wait_for_everyone()
-        if self.trainer.is_world_process_zero():
-            new = self.trainer.folder / f"checkpoint-{state.global_step}"
-            for file in new.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as stream:
-                        os.fsync(stream.fileno())
-            io.write_text(new / _COMPLETE, "")
-            for old in self.trainer.folder.glob("checkpoint-*"):
-                if old != new:
-                    shutil.rmtree(old)
-
-    def on_epoch_end(self, args, state, control, **_):
-        self._end_of_epoch(state)
-
-    def _end_of_epoch(self, state) -> None:
-        trainer = self.trainer
-        if trainer.epoch_end and state.global_step and not state.global_step % trainer.steps_per_epoch:
-            trainer.epoch_end(state.global_step // trainer.steps_per_epoch - 1, trainer)
-
-
-class _Rows(torch.utils.data.Dataset):
-    """Packs by index; beyond the last, rows without a label, which change nothing."""
-
-    def __init__(self, packs: Sequence[dict]):
-        self.packs = packs
-
-    def __len__(self) -> int:
-        return len(self.packs)
-
-    def __getitem__(self, index: int) -> dict:
-        row = (
-            self.packs[index]
-            if index < len(self.packs)
-            else {"input_ids": [0], "labels": [IGNORED], "positions": [0]}
-        )
-        return {key: list(row[key]) for key in ("input_ids", "labels", "positions")}
-
-
-class _Order(Sampler):
-    """The order of the pass that the trainer is in, told by its step."""
-
-    def __init__(self, trainer: PackTrainer):
-        self.trainer = trainer
-
-    def __len__(self) -> int:
-        return self.trainer.rows
-
-    def __iter__(self) -> Iterator[int]:
-        trainer = self.trainer
-        order = trainer.order(trainer.state.global_step // trainer.steps_per_epoch)
-        empty = trainer.rows - len(order)
-        return iter(order + [len(trainer.packs)] * empty)
-
-
-@torch.no_grad()
-def _check_isolation(trainer: PackTrainer) -> None:
-    """Raise UserError if, with the installed versions, a document sees the one packed before it."""
-    model, device = trainer.model_wrapped, trainer.args.device
-    model.eval()
-    ids = torch.arange(1, 17, device=device)[None]
-    other = torch.cat([ids[:, :8].flip(1), ids[:, 8:]], 1)
-    positions = torch.arange(8, device=device).repeat(2)[None]
-    with trainer.compute_loss_context_manager():
-        one, two = (
-            model(input_ids=i, position_ids=positions, use_cache=False).logits[:, 8:].float()
-            for i in (ids, other)
-        )
-    model.train()
-    if (one - two).abs().max() > 1e-3 * one.abs().max():
-        raise io.UserError(
-            f"{trainer.what}: with transformers {transformers.__version__} this model's attention"
-            " crosses packed documents. Install the version in envs/train.txt."
-        )
-
-
-def _last_checkpoint(state: Path) -> str | None:
-    """The newest whole checkpoint; torn ones are removed."""
-    state.mkdir(parents=True, exist_ok=True)
-    whole = []
-    for folder in state.glob("checkpoint-*"):
-        if (folder / _COMPLETE).exists():
-            whole.append(folder)
-        elif int(os.environ.get("RANK", "0")) == 0:
-            shutil.rmtree(folder)
-    return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None
 
 
 @contextlib.contextmanager
@@ -488,13 +162,15 @@ def _signals(trainer: PackTrainer) -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Errors only from transformers, and no Python warnings, while training."""
+def quiet() -> Iterator[None]:
+    """Only errors from transformers: no progress bars or warnings of its own."""
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
             transformers.logging.set_verbosity(level)
+            transformers.logging.enable_progress_bar()

@@ -1,0 +1,93 @@
+"""Ask the teacher for a problem per prompt; what was answered once is never asked again.
+
+The teacher is an OpenAI-compatible endpoint: a provider's (teacher.base_url, with OPENAI_API_KEY
+in the environment) or a server that is started here for the length of the job.
+"""
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from jz3 import io, local_server, program, prompts, records, teacher
+from jz3.teacher_journal import TeacherJournal, request_key
+
+
+def make_teacher(recipe: dict, base_url: str, seed: int) -> teacher.Teacher:
+    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price or a key."""
+    input_price, output_price = teacher.price_of(recipe["model"], recipe["prices"])
+    return teacher.Teacher(
+        base_url=base_url,
+        model=recipe["model"],
+        api_key=teacher.api_key(base_url),
+        temperature=recipe["temperature"],
+        max_tokens=recipe["max_tokens"],
+        input_price=input_price,
+        output_price=output_price,
+        budget=recipe["budget_dollars"],
+        schema=prompts.structured_schema(recipe["mode"]) if recipe["structured"] else None,
+        concurrency=recipe["concurrency"],
+        requests_per_minute=recipe["requests_per_minute"],
+        timeout=recipe["timeout_seconds"],
+        attempts=recipe["attempts"],
+        seed=seed,
+    )
+
+
+@contextlib.contextmanager
+def endpoint(options: argparse.Namespace, needed: bool):
+    """The base URL to ask at; a server of our own runs meanwhile where none is configured."""
+    recipe = options.recipe
+    if recipe["base_url"]:
+        yield recipe["base_url"].rstrip("/")
+    elif not needed:
+        yield "http://127.0.0.1:9/v1"  # all is answered: nobody is asked, nothing is started
+    else:
+        log = options.log.with_suffix(".server.log") if options.log else Path("teacher.server.log")
+        serve = recipe["serve"]
+        model = str(options.model or "")
+        with local_server.local_server(
+            serve["command"], model, recipe["threads"], serve["ready_seconds"], log
+        ) as base_url:
+            yield base_url
+
+
+def main(options: argparse.Namespace) -> None:
+    """Read prompts, ask, write completions in the order of the prompts."""
+    recipe = options.recipe
+    rows = io.read_rows(options.prompts, records.PROMPTS)
+    examples = prompts.load_examples(options.examples, recipe["mode"], recipe["structured"])
+    here = recipe["base_url"].rstrip("/") or "http://127.0.0.1:9/v1"
+    asked = make_teacher(recipe, here, options.seed)
+    requests = [
+        (row["request_id"], asked.body(row["request_id"], row["prompt"], examples)) for row in rows
+    ]
+    with TeacherJournal(options.journal) as journal:
+        answers = [journal.answer(request_key(body)) for _, body in requests]
+        done = sum(answer is not None and answer["finish_reason"] != "error" for answer in answers)
+        if done:
+            program.say(f"ask_teacher: {done} of {len(requests)} answered before")
+        with endpoint(options, needed=done < len(requests)) as base_url:
+            asked = make_teacher(recipe, base_url, options.seed)
+            completions = teacher.ask(asked, requests, journal)
+    table = [
+        {
+            "request_id": row["request_id"],
+            "prompt_digest": io.digest(row["prompt"]),
+            **completions[row["request_id"]],
+        }
+        for row in rows
+    ]
+    origin = io.provenance(
+        "ask_teacher", options.code, [options.prompts, options.examples], options.seed
+    )
+    io.write_table(options.output, table, records.COMPLETIONS, origin)
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--prompts", type=Path, required=True)
+    parser.add_argument("--examples", type=Path, required=True, help="examples.jsonl")
+    parser.add_argument("--journal", type=Path, required=True, help="SQLite file, shared by jobs")
+    parser.add_argument("--model", type=Path, help="GGUF file for {model} of serve.command")
+    parser.add_argument("--output", type=Path, required=True)
+    program.run(main, parser)

@@ -1,0 +1,340 @@
+"""transformers' Trainer, bent to packed sequences: loss, order, schedule, history, resume.
+
+Internal to `training`, whose `train` is the way in.
+"""
+
+import inspect
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import chain, islice
+from pathlib import Path
+
+import safetensors.torch
+import torch
+import transformers
+from torch.utils.data import Sampler
+
+from . import io, schedules
+from .packing import IGNORED
+
+_COMPLETE = "complete"  # a checkpoint without this file was torn by a kill
+
+
+class PackTrainer(transformers.Trainer):
+    """transformers' Trainer with packed sequences, our schedules, order, history and resume."""
+
+    def __init__(self, model, packs, recipe, seed, state, on_epoch_end, what, gpu, world):
+        self.packs, self.recipe, self.folder, self.what = packs, recipe, state, what
+        self.epoch_end, self.stop_requested, self.bar = on_epoch_end, False, None
+        self.stages = getattr(packs, "stages", None) or [p.get("stage", "") for p in packs]
+        self.order = lru_cache(1)(partial(schedules.order, recipe, self.stages, seed))
+        length = len(self.order(0))  # of one pass
+        self.steps_per_epoch = math.ceil(length / recipe["global_batch"])
+        # Rows of a pass, filled up with empty ones so that no process repeats a pack.
+        self.rows = math.ceil(length / (recipe["micro_batch"] * world))
+        self.rows *= recipe["micro_batch"] * world
+        once = getattr(packs, "tokens", None) or sum(len(p["input_ids"]) for p in packs)
+        self.total_tokens = once * recipe["epochs"]
+        self.checkpoint = _last_checkpoint(state)
+        self._open_history()
+        core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        parameters = inspect.signature(core.forward).parameters
+        self.head_on_labels = "logits_to_keep" in parameters
+        self.router_loss = getattr(core.config, "router_aux_loss_coef", 0.0) or 0.0
+        self.router_loss *= "output_router_logits" in parameters
+        sharded = {
+            "version": 2,
+            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "state_dict_type": "SHARDED_STATE_DICT",
+            "activation_checkpointing": recipe["gradient_checkpointing"],
+        }
+        super().__init__(
+            model=model,
+            train_dataset=_Rows(packs),
+            data_collator=self._collate,
+            args=transformers.TrainingArguments(
+                output_dir=str(state),
+                seed=seed,
+                use_cpu=not gpu,
+                bf16=recipe["dtype"] == "bfloat16",
+                tf32=True if gpu else None,
+                learning_rate=recipe["learning_rate"],
+                weight_decay=recipe["weight_decay"],
+                max_grad_norm=recipe["gradient_clip"],
+                num_train_epochs=schedules.passes(recipe),
+                per_device_train_batch_size=recipe["micro_batch"],
+                gradient_accumulation_steps=recipe["global_batch"]
+                // (recipe["micro_batch"] * world),
+                optim="adamw_torch_fused",
+                adam_beta1=0.9,
+                adam_beta2=0.999,
+                adam_epsilon=1e-8,
+                fsdp=gpu and world > 1,
+                fsdp_config=sharded if gpu and world > 1 else None,
+                activation_checkpointing=recipe["gradient_checkpointing"]
+                and not (gpu and world > 1),
+                logging_steps=1,
+                logging_nan_inf_filter=False,
+                save_strategy="no",  # our callback decides, so as not to save what is finished
+                report_to="none",
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                dataloader_pin_memory=gpu,
+            ),
+            callbacks=[_Callbacks(self)],
+        )
+        self.remove_callback(transformers.trainer_callback.PrinterCallback)
+        self.loss_is_scaled_for_ga = True
+
+    # ------------------------------------------------------------ data
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler:
+        return _Order(self)
+
+    def _collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+        # One row, not padded rows: attention is kept inside documents anyway, and neither time
+        # nor a router's balance is spent on padding.
+        row = {
+            key: torch.tensor([list(chain.from_iterable(r[key] for r in rows))]) for key in rows[0]
+        }
+        # What a token predicts is the label of the next one; a document's first label is none.
+        targets = torch.nn.functional.pad(row["labels"][:, 1:], (0, 1), value=IGNORED)
+        return {
+            "input_ids": row["input_ids"],
+            "position_ids": row["positions"],
+            "keep": targets != IGNORED,
+            "targets": targets[targets != IGNORED],
+        }
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device) -> tuple:
+        """The micro batches of one update, and the number of labelled tokens in all processes."""
+        batches = list(islice(epoch_iterator, num_batches))
+        tokens = sum(batch["input_ids"].numel() for batch in batches)
+        counts = torch.tensor([[sum(len(b["targets"]) for b in batches), tokens]], device=device)
+        if self.args.world_size > 1:
+            counts = self.accelerator.gather(counts)
+        labelled, self.step_tokens = counts.sum(0).tolist()
+        return batches, max(labelled, 1)
+
+    # ------------------------------------------------------------ loss, rate
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Cross-entropy of the labelled tokens in float32, over their number in the update.
+
+        The output layer runs on labelled positions only. A mixture of experts adds its
+        load-balancing loss, averaged over the micro batches.
+        """
+        options = {"logits_to_keep": inputs["keep"]} if self.head_on_labels else {}
+        if self.router_loss:
+            options["output_router_logits"] = True
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            position_ids=inputs["position_ids"],
+            use_cache=False,  # with a cache the model would not look for document boundaries
+            **options,
+        )
+        logits = outputs.logits if self.head_on_labels else outputs.logits[inputs["keep"]]
+        loss = torch.nn.functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
+        # Processes are averaged by the gradient reduction: undo the mean for a sum over tokens.
+        loss = loss * (self.accelerator.num_processes / num_items_in_batch)
+        if self.router_loss:
+            loss = (
+                loss
+                + self.router_loss * outputs.aux_loss / self.current_gradient_accumulation_steps
+            )
+        return (loss, outputs) if return_outputs else loss
+
+    def floating_point_ops(self, inputs) -> int:
+        """Not counted: tokens are."""
+        return 0
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        """The recipe's schedule (see `schedules.factor`)."""
+        if self.lr_scheduler is None:
+            rate = partial(schedules.factor, self.recipe, total=num_training_steps)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, lambda step: rate(step=step)
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    # ------------------------------------------------------------ history, checkpoints
+
+    def _open_history(self) -> None:
+        path = self.folder / "history.jsonl"
+        done = int(self.checkpoint.rpartition("-")[2]) if self.checkpoint else 0
+        main = int(os.environ.get("RANK", "0")) == 0
+        lines = {}
+        if path.exists():
+            with io.Journal(path, "step") as journal:
+                lines = {step: line for step, line in journal.records.items() if step <= done}
+        if main:
+            io.write_text(path, "".join(json.dumps(lines[s]) + "\n" for s in sorted(lines)))
+        self.history = io.Journal(path, "step") if main else None
+        self.lines = dict(sorted(lines.items()))
+        self.tokens = lines[done]["tokens"] if done else 0
+
+    def close_history(self) -> None:
+        """Close `history.jsonl` of the state folder."""
+        if self.history:
+            self.history.close()
+
+    @property
+    def epoch_learning_rates(self) -> list[float]:
+        """Mean learning rate of each finished pass."""
+        rates = [line["learning_rate"] for line in self.lines.values()]
+        size = self.steps_per_epoch
+        whole = range(0, len(rates) // size * size, size)
+        return [sum(rates[first : first + size]) / size for first in whole]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add one update to the history; a loss that is no number ends the training."""
+        if "loss" not in logs:
+            return
+        step = self.state.global_step
+        if not math.isfinite(logs["loss"]) or not math.isfinite(logs["grad_norm"]):
+            bad = "loss" if not math.isfinite(logs["loss"]) else "gradient"
+            raise io.UserError(
+                f"{self.what}: the {bad} is not finite at step {step}. Lower learning_rate"
+                f" ({self.recipe['learning_rate']:g}), or use dtype float32."
+            )
+        epoch, update = divmod(step - 1, self.steps_per_epoch)
+        first = self.order(epoch)[update * self.recipe["global_batch"]]
+        self.tokens += self.step_tokens
+        self.lines[step] = {
+            "step": step,
+            "tokens": self.tokens,
+            "loss": logs["loss"],
+            "learning_rate": logs["learning_rate"],
+            "grad_norm": logs["grad_norm"],
+            "stage": self.stages[first],
+        }
+        if self.history:
+            self.history.append(self.lines[step])
+        self.bar.update(self.step_tokens)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # Under the module's own names: save_pretrained renames (experts of a mixture), and the
+        # Trainer would then resume without noticing that names do not match.
+        if hasattr(self.model, "peft_config"):
+            super()._save(output_dir, state_dict)
+        else:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            safetensors.torch.save_model(self.model, str(Path(output_dir, "model.safetensors")))
+
+
+class _Callbacks(transformers.TrainerCallback):
+    """Saving, stopping and the end of a pass."""
+
+    def __init__(self, trainer: PackTrainer):
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **_):
+        _check_isolation(self.trainer)
+        self._end_of_epoch(state)  # killed between the last update of a pass and its callback
+
+    def on_step_end(self, args, state, control, **_):
+        trainer = self.trainer
+        stop = trainer.stop_requested
+        if args.world_size > 1:  # all processes must save the same step
+            stop = bool(trainer.accelerator.gather(torch.tensor([stop], device=args.device)).any())
+        if stop and state.global_step < state.max_steps:
+            control.should_training_stop = control.should_save = True
+        elif state.global_step % trainer.recipe["save_steps"] == 0:
+            control.should_save = state.global_step < state.max_steps
+
+    def on_save(self, args, state, control, **_):
+        self.trainer.accelerator.wait_for_everyone()
+        if self.trainer.is_world_process_zero():
+            new = self.trainer.folder / f"checkpoint-{state.global_step}"
+            for file in new.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            io.write_text(new / _COMPLETE, "")
+            for old in self.trainer.folder.glob("checkpoint-*"):
+                if old != new:
+                    shutil.rmtree(old)
+
+    def on_epoch_end(self, args, state, control, **_):
+        self._end_of_epoch(state)
+
+    def _end_of_epoch(self, state) -> None:
+        trainer = self.trainer
+        if (
+            trainer.epoch_end
+            and state.global_step
+            and not state.global_step % trainer.steps_per_epoch
+        ):
+            trainer.epoch_end(state.global_step // trainer.steps_per_epoch - 1, trainer)
+
+
+class _Rows(torch.utils.data.Dataset):
+    """Packs by index; beyond the last, rows without a label, which change nothing."""
+
+    def __init__(self, packs: Sequence[dict]):
+        self.packs = packs
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    def __getitem__(self, index: int) -> dict:
+        row = (
+            self.packs[index]
+            if index < len(self.packs)
+            else {"input_ids": [0], "labels": [IGNORED], "positions": [0]}
+        )
+        return {key: list(row[key]) for key in ("input_ids", "labels", "positions")}
+
+
+class _Order(Sampler):
+    """The order of the pass that the trainer is in, told by its step."""
+
+    def __init__(self, trainer: PackTrainer):
+        self.trainer = trainer
+
+    def __len__(self) -> int:
+        return self.trainer.rows
+
+    def __iter__(self) -> Iterator[int]:
+        trainer = self.trainer
+        order = trainer.order(trainer.state.global_step // trainer.steps_per_epoch)
+        empty = trainer.rows - len(order)
+        return iter(order + [len(trainer.packs)] * empty)
+
+
+@torch.no_grad()
+def _check_isolation(trainer: PackTrainer) -> None:
+    """Raise UserError if, with the installed versions, a document sees the one packed before it."""
+    model, device = trainer.model_wrapped, trainer.args.device
+    model.eval()
+    ids = torch.arange(1, 17, device=device)[None]
+    other = torch.cat([ids[:, :8].flip(1), ids[:, 8:]], 1)
+    positions = torch.arange(8, device=device).repeat(2)[None]
+    with trainer.compute_loss_context_manager():
+        one, two = (
+            model(input_ids=i, position_ids=positions, use_cache=False).logits[:, 8:].float()
+            for i in (ids, other)
+        )
+    model.train()
+    if (one - two).abs().max() > 1e-3 * one.abs().max():
+        raise io.UserError(
+            f"{trainer.what}: with transformers {transformers.__version__} this model's attention"
+            " crosses packed documents. Install the version in envs/train.txt."
+        )
+
+
+def _last_checkpoint(state: Path) -> str | None:
+    """The newest whole checkpoint; torn ones are removed."""
+    state.mkdir(parents=True, exist_ok=True)
+    whole = []
+    for folder in state.glob("checkpoint-*"):
+        if (folder / _COMPLETE).exists():
+            whole.append(folder)
+        elif int(os.environ.get("RANK", "0")) == 0:
+            shutil.rmtree(folder)
+    return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None

@@ -1,0 +1,44 @@
+"""Train a model on packed sequences: pre-training, then fine-tuning, in one schedule (section 3.5).
+
+Reads a PACKS table (its stages in order) and a base checkpoint; writes a plain Hugging Face
+checkpoint and the history of the training (JSON lines: step, tokens, loss, learning_rate,
+grad_norm, stage). Optimizer and learning rate are not reset between the stages.
+"""
+
+from pathlib import Path
+
+from jz3 import io, program
+
+
+def main(options) -> None:
+    """Train on the packs and save."""
+    import torch
+    import transformers
+    from jz3 import packing, training
+
+    recipe = options.recipe
+    torch.set_num_threads(recipe["threads"])
+    packs = packing.PackFile(options.packed)
+    key = [recipe, options.seed, options.code, io.file_digest(options.packed)]
+    state = training.open_state(options.state, [*key, io.file_digest(options.base)])
+    trainer = training.train(
+        training.load_model(options.base, recipe["gpus"]),
+        packs,
+        recipe,
+        seed=options.seed,
+        state=state,
+        history=options.history,
+        what="training the model",
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
+    training.save_checkpoint(trainer, tokenizer, recipe["dtype"], options.output)
+    training.close_state(state)
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--packed", type=Path, required=True, help="PACKS table")
+    parser.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
+    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write (folder)")
+    parser.add_argument("--history", type=Path, required=True, help="history to write, JSON lines")
+    program.run(main, parser)

@@ -1,0 +1,64 @@
+"""Train the model that writes problems, on the pairs of the teacher (paper section 3.2).
+
+Reads PAIRS tables (prompt -> completion) and a base checkpoint; writes a plain Hugging Face
+checkpoint and the history of the training (JSON lines). The training text is the prompt followed
+by the completion, without a chat template; loss is taken on the completion only.
+"""
+
+from pathlib import Path
+
+from jz3 import io, program, records
+
+
+def main(options) -> None:
+    """Pack the pairs, train, save."""
+    import torch
+    import transformers
+    from jz3 import packing, training
+
+    recipe = options.recipe
+    torch.set_num_threads(recipe["threads"])
+    # A pair that two distillations share is one pair.
+    pairs = {
+        row["request_id"]: (row["prompt"], row["completion"])
+        for path in options.pairs
+        for row in io.read_rows(path, records.PAIRS)
+    }
+    key = [recipe, options.seed, options.code, *map(io.file_digest, options.pairs)]
+    state = training.open_state(options.state, [*key, io.file_digest(options.base)])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
+    documents = [
+        document
+        for document in packing.encode_all(tokenizer, pairs.values(), recipe["length"])
+        if document.supervised
+    ]
+    if not documents:
+        raise io.UserError(
+            f"{options.pairs[0]}: every prompt fills recipe.length ({recipe['length']} tokens);"
+            " nothing is left to learn. Raise length."
+        )
+    packs = packing.pack(documents, recipe["length"])
+    program.say(
+        f"{len(pairs)} pairs, {len(documents)} usable, {sum(d.truncated for d in documents)} cut"
+        f" to {recipe['length']} tokens, in {len(packs)} packs"
+    )
+    trainer = training.train(
+        training.load_model(options.base, recipe["gpus"]),
+        packs,
+        recipe,
+        seed=options.seed,
+        state=state,
+        history=options.history,
+        what="training the synthesizer",
+    )
+    training.save_checkpoint(trainer, tokenizer, recipe["dtype"], options.output)
+    training.close_state(state)
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--pairs", nargs="+", type=Path, required=True, help="PAIRS tables")
+    parser.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
+    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write (folder)")
+    parser.add_argument("--history", type=Path, required=True, help="history to write, JSON lines")
+    program.run(main, parser)

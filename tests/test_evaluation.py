@@ -1,0 +1,425 @@
+"""Evaluation: prompts, the tool loop, and both programs from end to end on a tiny random model."""
+
+import csv
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from jz3 import io, records
+from jz3.evaluation import grade, prompt_text, stop_strings, with_choices
+from jz3.execution import isolation
+from jz3.generation import Generated, Request, Sampling
+from jz3.grading import extract_answer
+from jz3.tool_loop import answer_with_programs, requested_program, with_earlier
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+EXECUTION = {"seconds": 1, "memory_mb": 512, "output_characters": 400, "workers": 1}
+SAMPLING = Sampling(0.0, 1.0, 64, ("```output",))
+confined = pytest.mark.skipif(
+    isolation() == "none", reason="programs can not be confined on this machine (no seccomp)"
+)
+
+
+# ---------------------------------------------------------------- prompts
+
+
+def problem(**changes):
+    row = {
+        "problem_id": "p1", "benchmark": "b", "split": "test", "subject": "", "question": "2+3?",
+        "answer": "5", "solution": "", "program": "", "choices": [],
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+class ChatTokenizer:
+    chat_template = "yes"
+
+    def apply_chat_template(self, messages, tokenize, add_generation_prompt):
+        assert not tokenize
+        assert add_generation_prompt
+        return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
+
+
+def test_prompts_of_both_templates():
+    assert prompt_text(problem(), "jiuzhang", "cot", None) == "## Question\n2+3?\n\n## Solution\n"
+    tool = prompt_text(problem(), "jiuzhang", "tool", None)
+    assert tool == "## Question\n2+3?\n\n## Code Solution\n"
+    chat = prompt_text(problem(), "chat", "cot", ChatTokenizer())
+    assert chat.startswith("<user>")
+    assert chat.endswith("2+3?<assistant>")
+    assert "\\boxed{}" in chat
+    assert "```python" in prompt_text(problem(), "chat", "tool", ChatTokenizer())
+
+
+def test_choices_are_lettered_once():
+    asked = with_choices("Which? ", ["A)1", "B) 2", "seven"])
+    assert asked == "Which?\n(A) 1\n(B) 2\n(C) seven"
+    chat = prompt_text(problem(choices=["1", "2"]), "chat", "cot", ChatTokenizer())
+    assert "(B) 2" in chat
+    assert "letter" in chat
+
+
+def test_wrong_templates_are_named():
+    with pytest.raises(io.UserError, match=r'"jiuzang" is unknown.*Did you mean "jiuzhang"'):
+        prompt_text(problem(), "jiuzang", "cot", None)
+    bare = ChatTokenizer()
+    bare.chat_template = None
+    with pytest.raises(io.UserError, match="no chat template"):
+        prompt_text(problem(), "chat", "cot", bare)
+
+
+def test_stop_strings():
+    assert stop_strings("jiuzhang", "cot") == ("\n\n## Question",)
+    assert "```output" in stop_strings("jiuzhang", "tool")
+    assert "```output" in stop_strings("chat", "tool")
+
+
+# ---------------------------------------------------------------- which turns ask for a program
+
+BLOCK = "```python\nx = 2\nprint(x)\n```"
+
+
+@pytest.mark.parametrize(
+    ("turn", "asked"),
+    [
+        (f"Let us compute.\n{BLOCK}\n", "x = 2\nprint(x)\n"),
+        (BLOCK, "x = 2\nprint(x)\n"),
+        (f"{BLOCK}\nmore\n```python\nprint(3)\n```\n\n", "x = 2\nprint(x)\n\nprint(3)\n"),
+        (f"{BLOCK}\nThe answer is 2.", None),
+        (f"It is \\boxed{{2}}.\n{BLOCK}", None),
+        ("```python\nprint('\\\\boxed{2}')\n```", "print('\\\\boxed{2}')\n"),
+        ("```python\nprint(2)", None),
+        ("```\nprint(2)\n```", None),
+        ("no program", None),
+        ("", None),
+    ],
+)
+def test_requested_program(turn, asked):
+    found = requested_program(turn)
+    assert (found and found[0]) == asked
+
+
+def test_cut_keeps_the_first_program_only():
+    turn = f"Here:\n{BLOCK}\nIt prints 7, so \\boxed{{7}}.\n```python\nprint(9)\n```"
+    assert requested_program(turn, cut=True) == ("x = 2\nprint(x)\n", f"Here:\n{BLOCK}")
+
+
+# ---------------------------------------------------------------- the loop
+
+
+class Script:
+    """An engine that says, for each request and round, what the test wrote for it."""
+
+    class Tokenizer:
+        def __call__(self, text):
+            return {"input_ids": text.split()}
+
+    tokenizer = Tokenizer()
+
+    def __init__(self, turns, die_in_round=0):
+        self.turns, self.die, self.prompts = turns, die_in_round, []
+
+    def batches(self, requests):
+        return [sorted(requests, key=lambda request: request.request_id)]
+
+    def generate(self, requests, sampling, seed):
+        for request in reversed(list(requests)):
+            name, number = request.request_id.rsplit("/", 1)
+            if int(number) == self.die:
+                raise KeyboardInterrupt
+            self.prompts.append((request.request_id, request.prompt))
+            turn = self.turns[name][int(number) - 1]
+            yield Generated(request.request_id, turn, "stop", 3, len(turn.split()))
+
+
+def loop(turns, rounds=4, context=10_000, die_in_round=0, state=None, **options):
+    engine = Script(turns, die_in_round)
+    requests = [Request(name, f"Q {name}\n") for name in turns]
+    done = answer_with_programs(
+        engine, requests, SAMPLING, 0,
+        rounds=rounds, execution=EXECUTION, context=context, state=state, **options,
+    )  # fmt: skip
+    return {attempt.request_id: attempt for attempt in done}, engine
+
+
+def block(code):
+    return f"```python\n{code}\n```\n"
+
+
+@confined
+def test_outputs_go_back_and_names_live_on():
+    turns = {
+        "a": [block("x = 20\nprint('first', x)"), "Then\n" + block("x + 1"), "So \\boxed{21}."],
+        "b": ["No program: \\boxed{4}."],
+        "c": [block("def f():\n    '''one\n    two'''\n    return 6\nprint(f())"),
+              block("print(f() * 7)"), "done"],
+    }  # fmt: skip
+    done, engine = loop(turns)
+    assert done["a"].text == (
+        block("x = 20\nprint('first', x)") + "```output\nfirst 20\n```\n"
+        "Then\n" + block("x + 1") + "```output\n21\n```\nSo \\boxed{21}."
+    )
+    assert done["a"].rounds == 3
+    assert done["a"].finish_reason == "stop"
+    assert done["a"].prompt_tokens == 3
+    assert done["a"].completion_tokens == sum(len(turn.split()) for turn in turns["a"])
+    assert done["b"].text == turns["b"][0]
+    assert done["b"].rounds == 1
+    assert extract_answer(done["c"].text) == "42"
+    # All problems of a round are one batch; the second round continues the first one's text.
+    assert sorted(name for name, _ in engine.prompts) == [
+        "a/1",
+        "a/2",
+        "a/3",
+        "b/1",
+        "c/1",
+        "c/2",
+        "c/3",
+    ]
+    assert dict(engine.prompts)["a/2"] == "Q a\n" + done["a"].text.split("Then")[0]
+
+
+@confined
+def test_errors_timeouts_and_the_limit_of_rounds():
+    turns = {
+        "error": [
+            block("y = 1\nprint(y)\nraise ValueError('no luck')"),
+            block("print(y)"),
+            "\\boxed{1}",
+        ],
+        "slow": [block("while True: pass"), "It took too long: 8"],
+        "fence": [block("print('```')"), "ok"],
+        "endless": [block("print(1)")] * 2,
+        "silent": [block("z = 5"), block("print(z)")],
+        "escape": [block("import socket; socket.socket()"), "\\boxed{0}"],
+    }
+    done, _ = loop(turns, rounds=2)
+    assert "```output\n1\nValueError: no luck\n```" in done["error"].text
+    assert "NameError" in done["error"].text  # a failed program leaves no names behind
+    assert "TimeoutError" in done["slow"].text
+    assert extract_answer(done["slow"].text) == "8"
+    assert "```output\n'''\n```" in done["fence"].text
+    assert done["endless"].finish_reason == "rounds"
+    assert done["endless"].text.endswith("```output\n1\n```\n")
+    assert done["endless"].rounds == 2
+    assert extract_answer(done["silent"].text) == "5"
+    assert "Error" in done["escape"].text
+
+
+@confined
+def test_full_context_ends_an_answer():
+    turns = {"a": [block("print(' '.join(['w'] * 90))"), "never asked"]}
+    done, engine = loop(turns, context=60)
+    assert done["a"].finish_reason == "length"
+    assert [name for name, _ in engine.prompts] == ["a/1"]
+    assert done["a"].text.endswith("```\n")
+
+
+@confined
+def test_interrupted_loop_repeats_nothing(tmp_path, monkeypatch):
+    turns = {"a": [block("print(3)"), "so \\boxed{3}"], "b": ["\\boxed{1}"]}
+    with pytest.raises(KeyboardInterrupt):
+        loop(turns, state=tmp_path, die_in_round=2)
+    assert len(io.Journal(tmp_path / "executions.jsonl", "key").records) == 1
+    monkeypatch.setattr("jz3.tool_loop.run_programs", lambda programs, _: [1 / 0 for _ in programs])
+    done, engine = loop(turns, state=tmp_path)
+    assert [name for name, _ in engine.prompts] == ["a/2"]
+    monkeypatch.undo()
+    undisturbed, _ = loop(turns)
+    assert {k: dataclasses.asdict(v) for k, v in done.items()} == {
+        k: dataclasses.asdict(v) for k, v in undisturbed.items()
+    }
+
+
+def test_earlier_programs_are_quoted_whole():
+    source = with_earlier("print(t)\n", ["t = '''a\nb'''\nprint('hidden')\n"])
+    shown = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert shown.stdout == "a\nb\n"
+    assert with_earlier("print(1)", []) == "print(1)"
+
+
+# ---------------------------------------------------------------- programs, end to end
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A random Llama of two layers with a byte-level tokenizer of its own."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<end>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(["## Question\n\n## Solution\nThe answer is 5."], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>",
+        chat_template="{% for m in messages %}{{ m['content'] }}\n{% endfor %}",
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=len(fast), hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=512, eos_token_id=0, pad_token_id=0,
+        bos_token_id=None,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+RECIPE = {
+    "temperature": 0.0, "top_p": 1.0, "samples": 1, "max_new_tokens": 12, "tool_rounds": 2,
+    "confidence": 0.95, "template": "jiuzhang", "engine": "transformers", "batch": 2,
+    "dtype": "float32", "threads": 1, "gpus": 0, "execution": EXECUTION,
+}  # fmt: skip
+
+
+def command(name, *options):
+    return [sys.executable, str(SCRIPTS / name), *map(str, options)]
+
+
+def answer(tmp_path, model, mode="cot", recipe=RECIPE, **popen):
+    table = tmp_path / "test.parquet"
+    if not table.exists():
+        rows = [
+            problem(problem_id=f"p{n}", question=f"What is {n}+{n}?", answer=str(2 * n))
+            for n in range(5)
+        ]
+        io.write_table(table, rows, records.BENCHMARK, {})
+    line = command(
+        "answer_benchmark.py", "--benchmark", table, "--model", model, "--mode", mode,
+        "--output", tmp_path / f"{mode}.parquet", "--state", tmp_path / "state",
+        "--recipe", json.dumps(recipe), "--seed", 3,
+    )  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen
+    )
+
+
+def finish(process):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return errors
+
+
+@pytest.fixture(scope="module")
+def answered(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("answered")
+    finish(answer(folder, tiny))
+    return folder
+
+
+def test_answers_follow_the_benchmark(answered):
+    rows = io.read_rows(answered / "cot.parquet", records.ANSWERS)
+    assert [row["problem_id"] for row in rows] == [f"p{n}" for n in range(5)]
+    assert [row["gold"] for row in rows] == ["0", "2", "4", "6", "8"]
+    assert {row["rounds"] for row in rows} == {1}
+    assert all(row["prompt"].endswith("## Solution\n") for row in rows)
+    assert all(0 < row["completion_tokens"] <= 12 for row in rows)
+    origin = io.table_origin(answered / "cot.parquet")
+    assert set(origin["inputs"]) == {"test.parquet", "model"}
+
+
+def test_killed_run_continues_with_the_same_bytes(answered, tiny, tmp_path):
+    process = answer(tmp_path, tiny)
+    journal = tmp_path / "state" / "completions.jsonl"
+    deadline = time.monotonic() + 120
+    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = len(journal.read_text(encoding="utf-8").splitlines())
+    assert kept >= 2
+    finish(answer(tmp_path, tiny))
+    assert len(journal.read_text(encoding="utf-8").splitlines()) == 5
+    assert (tmp_path / "cot.parquet").read_bytes() == (answered / "cot.parquet").read_bytes()
+
+
+@confined
+def test_tool_mode_with_several_samples(tiny, tmp_path):
+    recipe = {**RECIPE, "samples": 2, "temperature": 0.9, "template": "chat"}
+    finish(answer(tmp_path, tiny, "tool", recipe))
+    rows = io.read_rows(tmp_path / "tool.parquet", records.ANSWERS)
+    assert [(row["problem_id"], row["sample"]) for row in rows[:3]] == [
+        ("p0", 0),
+        ("p0", 1),
+        ("p1", 0),
+    ]
+    assert rows[0]["text"] != rows[1]["text"]
+
+
+def test_equal_samples_are_refused(tiny, tmp_path):
+    process = answer(tmp_path, tiny, recipe={**RECIPE, "samples": 3})
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.strip().count("\n") == 0
+    assert "samples is 3 at temperature 0" in errors
+
+
+def made_answer(**changes):
+    row = {
+        "problem_id": "p", "benchmark": "b", "sample": 0, "question": "?", "gold": "5",
+        "choices": [], "prompt": "?", "text": "\\boxed{5}", "finish_reason": "stop",
+        "prompt_tokens": 1, "completion_tokens": 1, "rounds": 1,
+    }  # fmt: skip
+    return {**row, **changes}
+
+
+def test_grades_and_disagreements(tmp_path):
+    rows = [
+        made_answer(problem_id="right"),
+        made_answer(problem_id="wrong", text="\\boxed{6}"),
+        made_answer(problem_id="lenient", text='so, "it" is\n\\boxed{500}'),
+        made_answer(problem_id="harsh", text="x = -3/4", gold="-\\frac{3}{4}"),
+        made_answer(problem_id="none", text=""),
+        made_answer(problem_id="choice", text="\\boxed{B}", gold="B", choices=["1", "2"]),
+        made_answer(problem_id="units", benchmark="minerva_math", text="\\boxed{a+1}", gold="m+1"),
+    ]
+    io.write_table(tmp_path / "answers.parquet", rows, records.ANSWERS, {})
+    for place in ("one", "two"):
+        line = command(
+            "grade_answers.py", "--answers", tmp_path / "answers.parquet",
+            "--output", tmp_path / place / "grades.parquet",
+            "--disagreements", tmp_path / place / "list.csv",
+        )  # fmt: skip
+        done = subprocess.run(line, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "2 different verdicts" in done.stderr
+    grades = io.read_rows(tmp_path / "one" / "grades.parquet", records.GRADES)
+    assert [(g["problem_id"], g["strict"], g["released"]) for g in grades] == [
+        ("right", True, True), ("wrong", False, False), ("lenient", False, True),
+        ("harsh", True, False), ("none", False, False), ("choice", True, True),
+        ("units", False, False),
+    ]  # fmt: skip
+    assert [g["predicted"] for g in grades] == ["5", "6", "500", "-3/4", "", "B", "a+1"]
+    with (tmp_path / "one" / "list.csv").open(encoding="utf-8", newline="") as stream:
+        listed = list(csv.DictReader(stream))
+    assert [row["problem_id"] for row in listed] == ["lenient", "harsh"]
+    assert listed[0]["text_end"] == rows[2]["text"]
+    assert listed[1]["predicted_released"] == "4"
+    for name in ("grades.parquet", "list.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_grading_asks_once_per_distinct_answer(monkeypatch):
+    asked = []
+    monkeypatch.setattr("jz3.grading.strict", lambda p, g: asked.append((p, g)) or True)
+    rows = [made_answer(), made_answer(sample=1), made_answer(gold="6")]
+    assert [row["strict"] for row, _ in grade(rows)] == [True, True, True]
+    assert asked == [("5", "5"), ("5", "6")]

@@ -1,0 +1,641 @@
+"""Influence: the formulas, gradients of single samples, the three programs end to end."""
+
+import argparse
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from jz3 import gradients, influence, io, reference, templates
+from jz3.records import BENCHMARK, PROBLEMS, SCORES
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+LORA = {"rank": 4, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+TRAINING = {
+    "learning_rate": 2e-3, "schedule": "linear", "warmup_ratio": 0.03, "stable_ratio": 0.0,
+    "minimum_ratio": 0.0, "epochs": 2, "global_batch": 1, "micro_batch": 1, "length": 96,
+    "weight_decay": 0.0, "gradient_clip": 1.0, "gradient_checkpointing": False, "save_steps": 2,
+    "dtype": "float32", "threads": 1, "share": 0.5, "lora": LORA,
+}  # fmt: skip
+TARGETS = [
+    {"benchmark": "apples", "split": "train", "problems": 3, "by_subject": False},
+    {"benchmark": "mixed", "split": "train", "problems": 3, "by_subject": True},
+]
+GRADIENTS = {"targets": TARGETS, "lora": LORA, "length": 96, "dtype": "float32", "threads": 1}
+SCORING = {
+    "feature": "released", "aggregate": "max", "lora": LORA, "length": 96, "dtype": "float32",
+    "threads": 1,
+}  # fmt: skip
+WORDS = [
+    "red",
+    "blue",
+    "tree",
+    "stone",
+    "river",
+    "seven",
+    "circle",
+    "angle",
+    "root",
+    "prime",
+    "cloud",
+    "paper",
+    "north",
+    "limit",
+]
+
+
+# ---------------------------------------------------------------- a tiny world
+
+
+def problem(question: str, solution: str, status: str = "kept", mode: str = "cot") -> dict:
+    empty = dict.fromkeys(PROBLEMS.names)
+    return empty | {
+        "problem_id": io.digest(question), "passage_id": io.digest([question]), "source": "web",
+        "level": "grade", "mode": mode, "question": question, "solution": solution, "answer": "",
+        "completion": "", "prompt": "", "finish_reason": "stop", "completion_tokens": 9,
+        "status": status,
+    }  # fmt: skip
+
+
+def target(benchmark: str, number: int, subject: str = "", solution: str | None = None) -> dict:
+    solution = f"{number} + 3 = {number + 3}. The answer is {number + 3}."
+    return {
+        "problem_id": io.digest([benchmark, number]), "benchmark": benchmark, "split": "train",
+        "subject": subject, "question": f"Tom has {number} apples and buys 3. How many {subject}?",
+        "answer": str(number + 3), "solution": solution, "program": "", "choices": [],
+    }  # fmt: skip
+
+
+def nonsense(seed: int, words: int = 12) -> str:
+    return " ".join(random.Random(seed).choices(WORDS, k=words))
+
+
+def write(path: Path, rows: list[dict], schema) -> Path:
+    io.write_table(path, rows, schema, {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A random model of 2 layers, candidates, and two benchmarks."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("world")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        [nonsense(s) for s in range(50)] + [target("a", n)["question"] for n in range(50)],
+        trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=["<eos>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>").save_pretrained(
+        folder / "base"
+    )
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=400, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
+        initializer_range=0.1, bos_token_id=None, eos_token_id=0,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder / "base")
+    rows = [problem(nonsense(n), nonsense(100 + n, 5 + 3 * n)) for n in range(9)]
+    planted = target("apples", 0)
+    rows.append(problem(planted["question"], planted["solution"]))
+    rows.append(problem("rejected", "never seen", status="duplicate"))
+    write(folder / "candidates.parquet", rows, PROBLEMS)
+    write(folder / "apples.parquet", [target("apples", n) for n in range(3)], BENCHMARK)
+    mixed = [target("mixed", n, "algebra" if n < 6 else "sets") for n in range(8)]
+    write(folder / "mixed.parquet", mixed, BENCHMARK)
+    return folder
+
+
+def options(world: Path, recipe: dict, output: Path, **others) -> argparse.Namespace:
+    made = {
+        "candidates": world / "candidates.parquet", "base": world / "base", "seed": 5, "code": "c",
+        "targets": [world / "apples.parquet", world / "mixed.parquet"], "state": None,
+    }  # fmt: skip
+    return argparse.Namespace(**(made | {"recipe": recipe, "output": output} | others))
+
+
+def train(world: Path, output: Path, recipe: dict = TRAINING, **others) -> Path:
+    import train_reference
+
+    train_reference.main(options(world, recipe, output, **others))
+    return output
+
+
+def aim(world: Path, reference_folder: Path, output: Path, recipe=GRADIENTS, **others) -> Path:
+    import target_gradients
+
+    target_gradients.main(options(world, recipe, output, reference=reference_folder, **others))
+    return output
+
+
+def rate(world: Path, output: Path, recipe: dict = SCORING, **others) -> Path:
+    import score_influence
+
+    made = {"reference": world / "reference", "gradients": world / "targets.safetensors"} | others
+    score_influence.main(options(world, recipe, output, **made))
+    return output
+
+
+@pytest.fixture(scope="module")
+def run(world: Path) -> Path:
+    """The world after train_reference, target_gradients and score_influence."""
+    train(world, world / "reference")
+    aim(world, world / "reference", world / "targets.safetensors")
+    rate(world, world / "scores.parquet")
+    return world
+
+
+def scores_of(path: Path) -> list[dict]:
+    return io.read_table(path, SCORES, extra_prefix="score_").to_pylist()
+
+
+def lora_model(world: Path, checkpoint=None):
+    model, tokenizer = gradients.load_model(world / "base", "float32")
+    model = gradients.add_lora(model, LORA, 3)
+    if checkpoint:
+        reference.set_weights(model, checkpoint)
+    else:  # B is zero at the start, which would hide the gradients of A
+        torch.manual_seed(2)
+        for weight in gradients.lora_weights(model).values():
+            torch.nn.init.normal_(weight, std=0.1)
+    return model, tokenizer
+
+
+def backward(model, sample: gradients.Sample) -> dict[str, torch.Tensor]:
+    """The gradient of one sample, by transformers' own loss and a plain backward pass."""
+    model.eval().requires_grad_(False)
+    weights = gradients.lora_weights(model)
+    for weight in weights.values():
+        weight.requires_grad_(True)
+        weight.grad = None
+    ids, labels = (torch.tensor([part]) for part in (sample.input_ids, sample.labels))
+    model(input_ids=ids, labels=labels).loss.backward()
+    return {name: weight.grad.clone() for name, weight in weights.items()}
+
+
+def flat(parts: dict[str, torch.Tensor]) -> torch.Tensor:
+    return torch.cat([part.flatten() for part in parts.values()]).double()
+
+
+# ---------------------------------------------------------------- formulas
+
+
+def feature(gradient, first, second, form, *, step=4, eps=1e-8):
+    found = influence.adam_feature(
+        torch.tensor([gradient], dtype=torch.float64),
+        torch.tensor(first, dtype=torch.float64),
+        torch.tensor(second, dtype=torch.float64),
+        step=step, betas=(0.9, 0.999), eps=eps, form=form,
+    )  # fmt: skip
+    return found[0].tolist()
+
+
+def test_released_feature_by_hand():
+    # m' = 0.9 * 0.5 + 0.1 * 2 = 0.65;  v' = 0.999 * 0.09 + 0.001 * 4 = 0.09391
+    assert feature([2.0], [0.5], [0.09], "released", eps=0.01) == pytest.approx(
+        [0.65 / math.sqrt(0.09391 + 0.01)], rel=1e-12
+    )
+
+
+def test_adam_feature_by_hand():
+    # as above; fifth update: 1 - 0.9^5 = 0.40951, 1 - 0.999^5 = 0.004990009995001
+    expected = (0.65 / 0.40951) / (math.sqrt(0.09391 / 0.004990009995001) + 0.01)
+    assert feature([2.0], [0.5], [0.09], "adam", eps=0.01) == pytest.approx([expected], rel=1e-12)
+
+
+def test_adam_feature_is_the_optimizers_next_step():
+    torch.manual_seed(0)
+    weight = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.0)
+    for _ in range(4):
+        weight.grad = torch.randn(5, dtype=torch.float64)
+        optimizer.step()
+    state, before = optimizer.state[weight], weight.detach().clone()
+    first, second = state["exp_avg"].tolist(), state["exp_avg_sq"].tolist()
+    weight.grad = torch.randn(5, dtype=torch.float64)
+    ours = feature(weight.grad.tolist(), first, second, "adam")
+    optimizer.step()
+    assert ours == pytest.approx(((before - weight.detach()) / 0.01).tolist(), rel=1e-9)
+
+
+def test_combination_by_hand():
+    # weights 3/4 and 1/4: 0.75 * 0.2 + 0.25 * -0.4 = 0.05;  0.75 * 0.1 + 0.25 * 0.5 = 0.2
+    assert influence.combine([[0.2, 0.1], [-0.4, 0.5]], [3e-5, 1e-5]) == pytest.approx([0.05, 0.2])
+    assert influence.aggregate([0.05, 0.2], "max") == 0.2
+    assert influence.aggregate([0.05, 0.2], "mean") == pytest.approx(0.125)
+    with pytest.raises(io.UserError, match="learning rate 0"):
+        influence.combine([[0.2]], [0.0])
+
+
+@pytest.mark.parametrize(("feature", "how"), [("Adam", "max"), ("adam", "most")])
+def test_unknown_switches(feature, how):
+    with pytest.raises(io.UserError, match="is not known"):
+        influence.check(feature, how)
+
+
+# ---------------------------------------------------------------- gradients of single samples
+
+
+def some_samples(tokenizer, count: int = 6) -> list[gradients.Sample]:
+    texts = [(f"p{n}", nonsense(n, 3 + n), nonsense(50 + n, 2 + 4 * n)) for n in range(count)]
+    return gradients.encode(tokenizer, texts, 96)
+
+
+def test_hooks_agree_with_backward(world):
+    model, tokenizer = lora_model(world)
+    samples = some_samples(tokenizer)
+    found: dict[str, torch.Tensor] = {}
+    with gradients.SampleGradients(model) as sample_gradients:
+        losses = sample_gradients(samples, found.__setitem__)
+    assert list(found) != [] and set(found) == {name for name, _ in gradients.weight_shapes(model)}
+    for row, sample in enumerate(samples):
+        expected = backward(model, sample)
+        for name, gradient in expected.items():
+            error = (found[name][row] - gradient).norm() / gradient.norm()
+            assert error < 1e-5, (sample.identity, name)
+        ids, labels = (torch.tensor([part]) for part in (sample.input_ids, sample.labels))
+        assert losses[row].item() == pytest.approx(model(ids, labels=labels).loss.item(), rel=1e-5)
+
+
+def test_prompt_is_masked_and_end_is_learnt(world):
+    _, tokenizer = lora_model(world)
+    [sample] = gradients.encode(tokenizer, [("x", "red blue\n", "seven")], 96)
+    prompt = len(tokenizer("red blue\n")["input_ids"])
+    assert set(sample.labels[:prompt]) == {-100}
+    assert sample.labels[prompt:] == sample.input_ids[prompt:]
+    assert sample.input_ids[-1] == tokenizer.eos_token_id
+    assert gradients.encode(tokenizer, [("x", nonsense(1, 200), "seven")], 96) == [None]
+
+
+def test_batches_depend_on_samples_alone():
+    samples = [gradients.Sample(str(n), (7,) * (1 + n % 9), (7,) * (1 + n % 9)) for n in range(40)]
+    made = gradients.batches(samples, 16)
+    random.Random(4).shuffle(samples)
+    assert gradients.batches(samples, 16) == made
+    assert sorted(s.identity for b in made for s in b) == sorted(s.identity for s in samples)
+    assert all(len(b) * max(len(s.input_ids) for s in b) <= 16 for b in made)
+    assert [len(b) for b in gradients.batches(samples, 1)] == [1] * 40
+
+
+def test_scores_do_not_depend_on_the_batch(run, tmp_path):
+    checkpoints = reference.load_all(run / "reference", LORA)
+    model, tokenizer = lora_model(run)
+    directions = influence.Directions(
+        run / "targets.safetensors", checkpoints, gradients.weight_shapes(model)
+    )
+    found = []
+    for tokens in (1, 150, 10_000):  # alone without padding; a few; all in one with padding
+        with io.Journal(tmp_path / f"{tokens}.jsonl", "batch") as journal:
+            found.append(
+                influence.score(
+                    model, checkpoints, directions, some_samples(tokenizer), "released", journal,
+                    tokens=tokens,
+                )
+            )  # fmt: skip
+    for sample, alone in found[0].items():
+        for other in found[1:]:
+            assert other[sample] == pytest.approx(alone, rel=1e-6, abs=1e-8)
+
+
+# ---------------------------------------------------------------- the programs
+
+
+def test_reference_files(run):
+    first, second = reference.load_all(run / "reference", LORA)
+    assert second.step == 2 * first.step > 0
+    assert first.learning_rate > second.learning_rate > 0
+    moments = second.moments()
+    weights = load_file(second.directory / reference.ADAPTER_FILE)
+    for kind in moments:
+        assert {n: t.shape for n, t in kind.items()} == {n: t.shape for n, t in weights.items()}
+        assert all(t.dtype == torch.float32 for t in kind.values())
+    assert all((t >= 0).all() for t in moments[1].values())
+    assert str(run) not in (second.directory / "adapter_config.json").read_text()
+
+
+def test_adapter_loads_with_peft(run):
+    from peft import PeftModel
+
+    checkpoint = reference.load_all(run / "reference", LORA)[1]
+    base, tokenizer = gradients.load_model(run / "base", "float32")
+    theirs = PeftModel.from_pretrained(base, checkpoint.directory).eval()
+    ours = lora_model(run, checkpoint)[0].eval()
+    plain, _ = gradients.load_model(run / "base", "float32")
+    ids = torch.tensor([tokenizer(nonsense(1))["input_ids"]])
+    with torch.no_grad():
+        assert torch.equal(theirs(ids).logits, ours(ids).logits)
+        assert not torch.allclose(plain(ids).logits, ours(ids).logits)
+
+
+@pytest.mark.parametrize("form", ["released", "adam"])
+def test_scores_against_the_formula_written_out(run, tmp_path, form):
+    """max over t of mean over z' of sum over i of w_i cos(feature_i(z), gradient_i(z'))."""
+    rate(run, tmp_path / "scores.parquet", SCORING | {"feature": form})
+    found = scores_of(tmp_path / "scores.parquet")
+    rows = [
+        row for row in io.read_rows(run / "candidates.parquet", PROBLEMS) if row["status"] == "kept"
+    ]
+    assert [row["problem_id"] for row in found] == [row["problem_id"] for row in rows]
+    tables = [io.read_rows(run / f"{name}.parquet", BENCHMARK) for name in ("apples", "mixed")]
+    chosen = influence.subtasks(TARGETS, tables, 5)
+    assert {name: len(group) for name, group in chosen.items()} == {
+        "apples": 3, "mixed:algebra": 2, "mixed:sets": 1,
+    }  # fmt: skip
+    infos = [json.loads((run / f"reference/epoch-{k}/info.json").read_text()) for k in (1, 2)]
+    whole = sum(info["learning_rate"] for info in infos)
+    expected = {row["problem_id"]: dict.fromkeys(chosen, 0.0) for row in rows}
+    for checkpoint, info in zip(reference.load_all(run / "reference", LORA), infos, strict=True):
+        model, tokenizer = lora_model(run, checkpoint)
+
+        def gradient(row, model=model, tokenizer=tokenizer):
+            prompt = templates.question_text(row["question"], "cot")
+            [sample] = gradients.encode(tokenizer, [("", prompt, row["solution"])], 96)
+            return flat(backward(model, sample))
+
+        stored = load_file(checkpoint.directory / "adam.safetensors")
+        names = [name for name, _ in gradients.weight_shapes(model)]
+        m = flat({name: stored[f"exp_avg.{name}"] for name in names})
+        v = flat({name: stored[f"exp_avg_sq.{name}"] for name in names})
+        aims = {name: [gradient(row) for row in group] for name, group in chosen.items()}
+        for row in rows:
+            g = gradient(row)
+            new_m, new_v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            if form == "released":
+                direction = new_m / (new_v + 1e-8) ** 0.5
+            else:
+                after = info["step"] + 1
+                direction = (new_m / (1 - 0.9**after)) / (
+                    (new_v / (1 - 0.999**after)) ** 0.5 + 1e-8
+                )
+            for name, group in aims.items():
+                cosines = [torch.cosine_similarity(direction, z, dim=0).item() for z in group]
+                weight = info["learning_rate"] / whole
+                expected[row["problem_id"]][name] += weight * sum(cosines) / len(cosines)
+    for row in found:
+        by_subtask = expected[row["problem_id"]]
+        for name, value in by_subtask.items():
+            assert row[f"score_{name}"] == pytest.approx(value, rel=1e-5, abs=1e-6)
+        assert row["total"] == max(row[f"score_{name}"] for name in by_subtask)
+
+
+def test_a_copy_of_a_target_scores_highest(run):
+    rows = scores_of(run / "scores.parquet")
+    planted = io.digest(target("apples", 0)["question"])
+    best, next_best = sorted(rows, key=lambda row: -row["total"])[:2]
+    assert best["problem_id"] == planted
+    assert best["total"] > next_best["total"] + 0.01
+    assert all(-1 <= row["total"] <= 1 for row in rows)
+
+
+def test_equal_runs_give_equal_bytes(run, tmp_path):
+    train(run, tmp_path / "reference")
+    assert io.file_digest(tmp_path / "reference") == io.file_digest(run / "reference")
+    aim(run, run / "reference", tmp_path / "targets.safetensors")
+    rate(run, tmp_path / "scores.parquet")
+    for name in ("targets.safetensors", "scores.parquet"):
+        assert io.file_digest(tmp_path / name) == io.file_digest(run / name)
+
+
+def test_draws_depend_on_seed_and_identity_alone():
+    rows = [problem(nonsense(n), "x") for n in range(40)]
+    drawn = {row["problem_id"] for row in influence.share_of(rows, 0.3, 1)}
+    assert len(drawn) == 12
+    assert {row["problem_id"] for row in influence.share_of(rows[::-1], 0.3, 1)} == drawn
+    assert {row["problem_id"] for row in influence.share_of(rows, 0.3, 2)} != drawn
+    assert len(influence.share_of(rows[:3], 0.05, 1)) == 1
+    assert len(influence.share_of(rows, 1.0, 1)) == 40
+    with pytest.raises(io.UserError, match="share"):
+        influence.share_of(rows, 0.0, 1)
+
+
+def test_targets_are_spread_over_subjects():
+    rows = [target("m", n, "abc"[min(n // 10, 2)]) for n in range(21)]  # 10 of a, 10 of b, 1 of c
+    wanted = {"benchmark": "m", "split": "train", "problems": 9, "by_subject": True}
+    chosen = influence.subtasks([wanted], [rows], 1)
+    assert {name: len(group) for name, group in chosen.items()} == {"m:a": 4, "m:b": 4, "m:c": 1}
+    assert influence.subtasks([wanted], [rows[::-1]], 1) == chosen
+    assert influence.subtasks([wanted], [rows], 2) != chosen
+    every = influence.subtasks([wanted | {"problems": 0, "by_subject": False}], [rows], 1)
+    assert {name: len(group) for name, group in every.items()} == {"m": 21}
+
+
+# ---------------------------------------------------------------- interruptions
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+from jz3 import influence
+import test_influence
+influence.BATCH_TOKENS = 1
+whole, calls = influence._Cosines.__call__, []
+def counted(self, batch):
+    calls.append(1)
+    if len(calls) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(self, batch)
+influence._Cosines.__call__ = counted
+from pathlib import Path
+test_influence.rate(Path({world!r}), Path({output!r}), state=Path({state!r}))
+"""
+
+
+def test_scores_after_kill_are_the_same(run, tmp_path, monkeypatch):
+    state, output = tmp_path / "state", tmp_path / "scores.parquet"
+    script = KILLED.format(
+        tests=str(Path(__file__).parent), world=str(run), output=str(output), state=str(state),
+        count=2,
+    )  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert not output.exists()
+    finished = (state / "cosines.jsonl").read_text().splitlines()
+    assert len(finished) == 1
+    with (state / "cosines.jsonl").open("a") as stream:
+        stream.write('{"batch": "epoch-1/1", "cos')  # a line torn by the kill
+    calls = []
+    whole = influence._Cosines.__call__
+    monkeypatch.setattr(
+        influence._Cosines, "__call__", lambda self, batch: calls.append(1) or whole(self, batch)
+    )
+    rate(run, output, state=state)
+    resumed = len(calls)
+    calls.clear()
+    rate(run, tmp_path / "again.parquet")
+    assert resumed == len(calls) - 1
+    assert output.read_bytes() == (tmp_path / "again.parquet").read_bytes()
+    assert output.read_bytes() == (run / "scores.parquet").read_bytes()
+    assert not state.exists()
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_after(count: int, function):
+    calls = []
+
+    def counted(*arguments):
+        if len(calls) == count:
+            raise Stop
+        calls.append(1)
+        return function(*arguments)
+
+    return counted
+
+
+def test_target_gradients_after_interruption_are_the_same(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(influence, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(influence.target_directions, "__defaults__", (lambda count: None, 1))
+    aim(run, run / "reference", tmp_path / "whole.safetensors")
+    counted = influence._unit_gradients
+    with monkeypatch.context() as patch:
+        patch.setattr(influence, "_unit_gradients", stop_after(8, counted))
+        with pytest.raises(Stop):
+            aim(run, run / "reference", tmp_path / "resumed", state=tmp_path / "state")
+    assert not (tmp_path / "resumed").exists()
+    monkeypatch.setattr(influence, "_unit_gradients", stop_after(4, counted))  # of 12: 4 are left
+    aim(run, run / "reference", tmp_path / "resumed", state=tmp_path / "state")
+    assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_reference_after_interruption_is_the_same(run, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "save", stop_after(1, reference.save))
+        with pytest.raises(Stop):
+            train(run, tmp_path / "reference", state=tmp_path / "state")
+    assert not (tmp_path / "reference").exists()
+    assert (tmp_path / "state/epochs/epoch-1/info.json").exists()
+    train(run, tmp_path / "reference", state=tmp_path / "state")
+    assert io.file_digest(tmp_path / "reference") == io.file_digest(run / "reference")
+
+
+def test_state_of_other_settings_is_not_used(run, tmp_path):
+    state = tmp_path / "state"
+    with pytest.raises(io.UserError):
+        rate(run, tmp_path / "s.parquet", SCORING | {"length": 12}, state=state, gradients=run)
+    io.resume_directory(state, "something else")
+    (state / "cosines.jsonl").write_text('{"batch": "epoch-1/0", "cosines": [[9.0, 9.0, 9.0]]}\n')
+    rate(run, tmp_path / "s.parquet", state=state)
+    assert (tmp_path / "s.parquet").read_bytes() == (run / "scores.parquet").read_bytes()
+
+
+# ---------------------------------------------------------------- a user's mistakes
+
+
+def test_no_candidate_was_kept(run, tmp_path):
+    path = write(tmp_path / "c.parquet", [problem("q", "s", status="truncated")], PROBLEMS)
+    with pytest.raises(io.UserError, match="none of the 1 candidates was kept"):
+        rate(run, tmp_path / "s.parquet", candidates=path)
+    with pytest.raises(io.UserError, match="none of the 1 candidates was kept"):
+        train(run, tmp_path / "reference", candidates=path)
+    with pytest.raises(io.UserError, match="empty"):
+        rate(run, tmp_path / "s.parquet", candidates=write(tmp_path / "e", [], PROBLEMS))
+
+
+def test_target_without_worked_solutions(run, tmp_path):
+    bare = [target("apples", n) | {"solution": " "} for n in range(3)]
+    tables = [write(tmp_path / "apples.parquet", bare, BENCHMARK), run / "mixed.parquet"]
+    with pytest.raises(io.UserError, match="apples/train: no problem has a worked solution"):
+        aim(run, run / "reference", tmp_path / "t", targets=tables)
+    with pytest.raises(io.UserError, match="8 have a worked solution"):
+        influence.subtasks(
+            [TARGETS[1] | {"problems": 9}], [io.read_rows(run / "mixed.parquet", BENCHMARK)], 1
+        )
+    with pytest.raises(io.UserError, match="1 tables for 2 entries"):
+        aim(run, run / "reference", tmp_path / "t", targets=tables[:1])
+    with pytest.raises(io.UserError, match="within 12 tokens"):
+        aim(run, run / "reference", tmp_path / "t", GRADIENTS | {"length": 12})
+
+
+def test_loss_that_is_not_a_number_names_the_sample(run, tmp_path):
+    broken = tmp_path / "reference"
+    shutil.copytree(run / "reference", broken)
+    for folder in broken.glob("epoch-*"):
+        path = folder / reference.ADAPTER_FILE
+        weights = load_file(path)
+        name = sorted(weights)[0]
+        weights[name] = torch.full_like(weights[name], float("nan"))
+        save_file(weights, path)
+    with pytest.raises(io.UserError, match=r"problem \w{16}: its loss is nan"):
+        aim(run, broken, tmp_path / "t")
+
+
+def test_gradient_that_is_zero_or_not_finite_names_the_sample():
+    batch = [gradients.Sample("good", (1,), (1,)), gradients.Sample("bad", (1,), (1,))]
+    for value in (0.0, float("nan"), float("inf")):
+        with pytest.raises(io.UserError, match="problem bad"):
+            influence._norms(torch.tensor([1.0, value]), batch)
+
+
+def test_checkpoint_without_moments(run, tmp_path):
+    broken = tmp_path / "reference"
+    shutil.copytree(run / "reference", broken)
+    path = broken / "epoch-2" / reference.MOMENTS_FILE
+    moments = load_file(path)
+    missing = sorted(moments)[0]
+    save_file({name: moments[name] for name in moments if name != missing}, path)
+    with pytest.raises(io.UserError, match="no exp_avg of base_model"):
+        rate(run, tmp_path / "s.parquet", reference=broken)
+    path.unlink()
+    with pytest.raises(io.UserError, match="no Adam moments"):
+        rate(run, tmp_path / "s.parquet", reference=broken)
+    with pytest.raises(io.UserError, match="Run train_reference"):
+        rate(run, tmp_path / "s.parquet", reference=tmp_path)
+
+
+def test_files_that_do_not_belong_together(run, tmp_path):
+    other = LORA | {"rank": 2}
+    with pytest.raises(io.UserError, match="Train the reference again"):
+        rate(run, tmp_path / "s.parquet", SCORING | {"lora": other})
+    train(run, tmp_path / "narrow", TRAINING | {"lora": other, "epochs": 1})
+    aim(run, tmp_path / "narrow", tmp_path / "narrow.st", GRADIENTS | {"lora": other})
+    with pytest.raises(io.UserError, match=r"other LoRA weights: base_model.* is \[2, 64\]"):
+        rate(run, tmp_path / "s.parquet", gradients=tmp_path / "narrow.st")
+    train(run, tmp_path / "again", seed=6)
+    with pytest.raises(io.UserError, match="made with another reference run"):
+        rate(run, tmp_path / "s.parquet", reference=tmp_path / "again")
+    for path, message in ((run / "candidates.parquet", "not a file"), (run / "none", "no such")):
+        with pytest.raises(io.UserError, match=message):
+            rate(run, tmp_path / "s.parquet", gradients=path)
+
+
+def test_lora_target_that_no_layer_has(world):
+    model, _ = gradients.load_model(world / "base", "float32")
+    with pytest.raises(io.UserError, match='no layer "q_prj". Did you mean "q_proj"'):
+        gradients.add_lora(model, LORA | {"targets": ["q_prj"]}, 1)
+
+
+def test_target_file_describes_itself(run):
+    with safe_open(run / "targets.safetensors", "pt") as file:
+        assert sorted(file.keys()) == ["epoch-1", "epoch-2"]
+        described = json.loads(file.metadata()["jz3"])
+        tensor = file.get_tensor("epoch-1")
+    assert described["subtasks"] == ["apples", "mixed:algebra", "mixed:sets"]
+    assert described["problems"] == [3, 2, 1]
+    size = sum(rows * columns for _, (rows, columns) in described["weights"])
+    assert tensor.shape == (3, size)
+    assert tensor.dtype == torch.float32
+    # A mean of unit vectors is at most of norm 1, and is one for a single sample.
+    assert tensor.norm(dim=1)[2].item() == pytest.approx(1, abs=1e-6)
+    assert (tensor.norm(dim=1) < 1 + 1e-6).all()
