@@ -86,6 +86,11 @@ def code_version(program):
         raise WorkflowError(str(error)) from None
 
 
+def in_results(path):
+    """A path in the results folder for a param (Snakemake expands `<results>` in files only)."""
+    return f"{config['results']}/{path}"
+
+
 def files(patterns):
     """The files that glob patterns match, in a fixed order."""
     return sorted(

@@ -98,7 +98,7 @@ rule ask_teacher:
         recipe=lambda wc: canonical(teacher_recipe(wc)),
         code=code_version("ask_teacher.py"),
         seed=config["seed"],
-        journal="<results>/distillation/journal.sqlite",
+        journal=in_results("distillation/journal.sqlite"),
         model=lambda wc, input: option("--model", input.model),
     shell:
         "python scripts/ask_teacher.py --prompts {input.prompts:q} --examples {input.examples:q}"

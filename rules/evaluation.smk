@@ -40,7 +40,7 @@ rule answer_benchmark:
         ),
         code=code_version("answer_benchmark.py"),
         seed=config["seed"],
-        state="<results>/evaluation/{model}/{mode}/{benchmark}/state",
+        state=in_results("evaluation/{model}/{mode}/{benchmark}/state"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/answer_benchmark.py"
         " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"

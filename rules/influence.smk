@@ -46,7 +46,7 @@ rule synthesize_candidates:
         seed=config["seed"],
         folder=lambda wc: prompt_folder(influence_entry(wc)["mode"]),
         exclude=lambda wc, input: option("--exclude", input.exclude),
-        state="<results>/influence/{influence}/state/synthesize_candidates",
+        state=in_results("influence/{influence}/state/synthesize_candidates"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/synthesize_candidates.py"
         " --passages {input.passages:q} {params.exclude} --prompts {params.folder:q}"
@@ -84,7 +84,7 @@ rule train_reference:
         ),
         code=code_version("train_reference.py"),
         seed=config["seed"],
-        state="<results>/influence/{influence}/state/train_reference",
+        state=in_results("influence/{influence}/state/train_reference"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/train_reference.py"
         " --candidates {input.candidates:q} --base {input.base:q} --state {params.state:q}"
@@ -167,7 +167,7 @@ rule score_influence:
         ),
         code=code_version("score_influence.py"),
         seed=config["seed"],
-        state="<results>/influence/{influence}/state/score_influence",
+        state=in_results("influence/{influence}/state/score_influence"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/score_influence.py"
         " --candidates {input.candidates:q} --reference {input.reference:q}"

@@ -43,7 +43,7 @@ rule synthesize:
         code=code_version("synthesize.py"),
         seed=config["seed"],
         folder=lambda wc: prompt_folder(corpus_entry(wc)["mode"]),
-        state="<results>/synthesis/{corpus}/state/{shard}",
+        state=in_results("synthesis/{corpus}/state/{shard}"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/synthesize.py"
         " --passages {input.passages:q} --prompts {params.folder:q}"

@@ -40,7 +40,7 @@ rule train_synthesizer:
         ),
         code=code_version("train_synthesizer.py"),
         seed=config["seed"],
-        state="<results>/synthesizers/{synthesizer}/state",
+        state=in_results("synthesizers/{synthesizer}/state"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/train_synthesizer.py"
         " --pairs {input.pairs:q} --base {input.base:q} --state {params.state:q}"

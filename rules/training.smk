@@ -66,7 +66,7 @@ rule train_model:
         recipe=lambda wc: canonical({**model_recipe(wc), **numerics()}),
         code=code_version("train_model.py"),
         seed=config["seed"],
-        state="<results>/models/{model}/state",
+        state=in_results("models/{model}/state"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/train_model.py"
         " --packed {input.packed:q} --base {input.base:q} --state {params.state:q}"

@@ -5,10 +5,12 @@ a restricted process, and goes on from their output. Killed, it continues where 
 """
 
 import argparse
-import os
 from pathlib import Path
 
 from jz3 import io, program, records
+
+FROM_PROBLEM = ("problem_id", "benchmark", "question", "choices")
+FROM_ATTEMPT = ("prompt", "text", "finish_reason", "prompt_tokens", "completion_tokens", "rounds")
 
 
 def main(options: argparse.Namespace) -> None:
@@ -64,28 +66,16 @@ def main(options: argparse.Namespace) -> None:
     else:
         journal = state / "completions.jsonl" if state else None
         done = generate_journalled(engine, requests, sampling, options.seed, journal, "answering")
-        attempts = [
-            Attempt(
-                request.request_id,
-                request.prompt,
-                (answer := done[request.request_id]).text,
-                answer.finish_reason,
-                answer.prompt_tokens,
-                answer.completion_tokens,
-                1,
-            )
-            for request in requests
-        ]
+        attempts = [Attempt(request.request_id, request.prompt) for request in requests]
+        for attempt in attempts:
+            attempt.add(done[attempt.request_id], done[attempt.request_id].text)
     rows = []
     for attempt in attempts:
         problem, sample = asked[attempt.request_id]
         rows.append(
             {
-                **{
-                    name: problem[name]
-                    for name in ("problem_id", "benchmark", "question", "choices")
-                },
-                **{name: getattr(attempt, name) for name in COPIED},
+                **{name: problem[name] for name in FROM_PROBLEM},
+                **{name: getattr(attempt, name) for name in FROM_ATTEMPT},
                 "sample": sample,
                 "gold": problem["answer"],
             }
@@ -93,9 +83,6 @@ def main(options: argparse.Namespace) -> None:
     io.write_table(options.output, rows, records.ANSWERS, origin)
     cut_off = sum(row["finish_reason"] == "length" for row in rows)
     program.say(f"{len(rows)} answers, {cut_off} of them cut off at their longest length")
-
-
-COPIED = ("prompt", "text", "finish_reason", "prompt_tokens", "completion_tokens", "rounds")
 
 
 def context_length(model: Path) -> int:
@@ -107,11 +94,15 @@ def context_length(model: Path) -> int:
         raise io.UserError(f"{model}/config.json: max_position_embeddings is missing.") from None
 
 
-if __name__ == "__main__":
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+def arguments() -> argparse.ArgumentParser:
+    """The program's command line."""
     parser = program.parser(__doc__)
     parser.add_argument("--benchmark", type=Path, required=True, help="table of problems")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--mode", choices=("cot", "tool"), required=True)
     parser.add_argument("--output", type=Path, required=True, help="table of answers")
-    program.run(main, parser)
+    return parser
+
+
+if __name__ == "__main__":
+    program.run(main, arguments())

@@ -6,19 +6,20 @@ in the environment) or a server that is started here for the length of the job.
 
 import argparse
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from jz3 import io, local_server, program, prompts, records, teacher
-from jz3.teacher_journal import TeacherJournal, request_key
+from jz3.teacher_journal import TeacherJournal
 
 
-def make_teacher(recipe: dict, base_url: str, seed: int) -> teacher.Teacher:
-    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price or a key."""
+def make_teacher(recipe: dict, base_url: str, key: str, seed: int) -> teacher.Teacher:
+    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price."""
     input_price, output_price = teacher.price_of(recipe["model"], recipe["prices"])
     return teacher.Teacher(
         base_url=base_url,
         model=recipe["model"],
-        api_key=teacher.api_key(base_url),
+        api_key=key,
         temperature=recipe["temperature"],
         max_tokens=recipe["max_tokens"],
         input_price=input_price,
@@ -34,21 +35,18 @@ def make_teacher(recipe: dict, base_url: str, seed: int) -> teacher.Teacher:
 
 
 @contextlib.contextmanager
-def endpoint(options: argparse.Namespace, needed: bool):
+def endpoint(options: argparse.Namespace) -> Iterator[str]:
     """The base URL to ask at; a server of our own runs meanwhile where none is configured."""
     recipe = options.recipe
     if recipe["base_url"]:
         yield recipe["base_url"].rstrip("/")
-    elif not needed:
-        yield "http://127.0.0.1:9/v1"  # all is answered: nobody is asked, nothing is started
-    else:
-        log = options.log.with_suffix(".server.log") if options.log else Path("teacher.server.log")
-        serve = recipe["serve"]
-        model = str(options.model or "")
-        with local_server.local_server(
-            serve["command"], model, recipe["threads"], serve["ready_seconds"], log
-        ) as base_url:
-            yield base_url
+        return
+    serve = recipe["serve"]
+    log = (options.log or options.output).with_suffix(".server.log")
+    with local_server.local_server(
+        serve["command"], str(options.model or ""), recipe["threads"], serve["ready_seconds"], log
+    ) as base_url:
+        yield base_url
 
 
 def main(options: argparse.Namespace) -> None:
@@ -56,24 +54,24 @@ def main(options: argparse.Namespace) -> None:
     recipe = options.recipe
     rows = io.read_rows(options.prompts, records.PROMPTS)
     examples = prompts.load_examples(options.examples, recipe["mode"], recipe["structured"])
-    here = recipe["base_url"].rstrip("/") or "http://127.0.0.1:9/v1"
-    asked = make_teacher(recipe, here, options.seed)
+    plain = make_teacher(recipe, "", "", options.seed)
     requests = [
-        (row["request_id"], asked.body(row["request_id"], row["prompt"], examples)) for row in rows
+        (row["request_id"], plain.body(row["request_id"], row["prompt"], examples)) for row in rows
     ]
     with TeacherJournal(options.journal) as journal:
-        answers = [journal.answer(request_key(body)) for _, body in requests]
-        done = sum(answer is not None and answer["finish_reason"] != "error" for answer in answers)
+        done, missing = teacher.answered(requests, journal)
         if done:
-            program.say(f"ask_teacher: {done} of {len(requests)} answered before")
-        with endpoint(options, needed=done < len(requests)) as base_url:
-            asked = make_teacher(recipe, base_url, options.seed)
-            completions = teacher.ask(asked, requests, journal)
+            program.say(f"ask_teacher: {len(done)} of {len(requests)} answered before")
+        if missing:
+            with endpoint(options) as base_url:
+                key = teacher.api_key(base_url)
+                asked = make_teacher(recipe, base_url, key, options.seed)
+                done = teacher.ask(asked, requests, journal)
     table = [
         {
             "request_id": row["request_id"],
             "prompt_digest": io.digest(row["prompt"]),
-            **completions[row["request_id"]],
+            **done[row["request_id"]],
         }
         for row in rows
     ]

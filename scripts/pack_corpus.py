@@ -1,8 +1,8 @@
 """Pack the training data of a model: all of pre-training, then all of fine-tuning (section 3.5).
 
 Reads any number of files per stage: PROBLEMS tables (their kept rows), BENCHMARK tables (train
-splits with worked solutions), or Parquet and JSON-lines files with columns input and output. Writes a PACKS
-table, shuffled within each stage, and a report: documents, tokens, packs and how full they are.
+splits with worked solutions), or Parquet and JSON-lines files with columns input and output.
+Writes a PACKS table, shuffled within each stage, and a report: documents, tokens, packs, fill.
 """
 
 from pathlib import Path

@@ -359,7 +359,7 @@ def test_the_pool_does_not_depend_on_the_order_of_sources(texts, shift):
 # ---------------------------------------------------------------- reading
 
 
-def test_rows_by_columns_templates_and_match(tmp_path):
+def test_rows_by_columns_and_templates(tmp_path):
     rows = [
         {"t": "Title", "b": "body", "n": 3, "from": "a stackexchange site"},
         {"t": "Other", "b": None, "n": 4, "from": "elsewhere"},
@@ -374,8 +374,6 @@ def test_rows_by_columns_templates_and_match(tmp_path):
         assert read("s", {"kind": "web", "fields": {"text": "t"}}, file) == ["Title", "Other"]
         source = {"kind": "qa", "fields": {"question": "{t}: {n}", "answer": "b"}}
         assert read("s", source, file) == ["Title: 3\n\nbody", "Other: 4"]
-        source["match"] = {"from": "stackexchange"}
-        assert read("s", source, file) == ["Title: 3\n\nbody"]
 
 
 def test_document_ids_depend_on_content_not_on_place(tmp_path):

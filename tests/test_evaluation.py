@@ -4,12 +4,12 @@ import csv
 import dataclasses
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import answer_benchmark
 import pytest
 from jz3 import io, records
 from jz3.evaluation import grade, prompt_text, stop_strings, with_choices
@@ -290,35 +290,38 @@ def command(name, *options):
     return [sys.executable, str(SCRIPTS / name), *map(str, options)]
 
 
-def answer(tmp_path, model, mode="cot", recipe=RECIPE, **popen):
-    table = tmp_path / "test.parquet"
-    if not table.exists():
-        rows = [
-            problem(problem_id=f"p{n}", question=f"What is {n}+{n}?", answer=str(2 * n))
-            for n in range(5)
-        ]
-        io.write_table(table, rows, records.BENCHMARK, {})
-    line = command(
-        "answer_benchmark.py", "--benchmark", table, "--model", model, "--mode", mode,
-        "--output", tmp_path / f"{mode}.parquet", "--state", tmp_path / "state",
-        "--recipe", json.dumps(recipe), "--seed", 3,
-    )  # fmt: skip
+def options(folder, model, mode="cot", recipe=RECIPE):
+    """The command line of answer_benchmark for a table of five problems in `folder`."""
+    rows = [
+        problem(problem_id=f"p{n}", question=f"What is {n}+{n}?", answer=str(2 * n))
+        for n in range(5)
+    ]
+    io.write_table(folder / "test.parquet", rows, records.BENCHMARK, {})
+    return [
+        "--benchmark", folder / "test.parquet", "--model", model, "--mode", mode,
+        "--output", folder / f"{mode}.parquet", "--state", folder / "state",
+        "--recipe", json.dumps(recipe), "--seed", "3",
+    ]  # fmt: skip
+
+
+def run_program(*arguments):
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen
+    return subprocess.run(
+        command("answer_benchmark.py", *arguments), env=environment, capture_output=True, text=True
     )
 
 
-def finish(process):
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return errors
+def run_here(*arguments):
+    """The program in this process, which has torch loaded already."""
+    parser = answer_benchmark.arguments()
+    answer_benchmark.main(parser.parse_args([str(argument) for argument in arguments]))
 
 
 @pytest.fixture(scope="module")
 def answered(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("answered")
-    finish(answer(folder, tiny))
+    done = run_program(*options(folder, tiny))
+    assert done.returncode == 0, done.stderr
     return folder
 
 
@@ -334,42 +337,40 @@ def test_answers_follow_the_benchmark(answered):
 
 
 def test_killed_run_continues_with_the_same_bytes(answered, tiny, tmp_path):
-    process = answer(tmp_path, tiny)
+    """What a kill leaves is whole batches and a torn line; the rest is generated again."""
+    finished = (answered / "state" / "completions.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(finished) == 5
+    shutil.copytree(answered / "state", tmp_path / "state")
     journal = tmp_path / "state" / "completions.jsonl"
-    deadline = time.monotonic() + 120
-    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        time.sleep(0.02)
-    if process.poll() is None:
-        process.send_signal(signal.SIGKILL)
-    process.communicate()
-    kept = len(journal.read_text(encoding="utf-8").splitlines())
-    assert kept >= 2
-    finish(answer(tmp_path, tiny))
-    assert len(journal.read_text(encoding="utf-8").splitlines()) == 5
+    journal.write_bytes(b"".join(finished[:2]) + finished[2][:40])
+    run_here(*options(tmp_path, tiny))
+    assert journal.read_bytes().splitlines(keepends=True)[:2] == finished[:2]
+    assert len(journal.read_bytes().splitlines()) == 5
     assert (tmp_path / "cot.parquet").read_bytes() == (answered / "cot.parquet").read_bytes()
+
+
+def test_state_of_another_recipe_is_discarded(answered, tiny, tmp_path):
+    shutil.copytree(answered / "state", tmp_path / "state")
+    run_here(*options(tmp_path, tiny, recipe={**RECIPE, "max_new_tokens": 3}))
+    rows = io.read_rows(tmp_path / "cot.parquet", records.ANSWERS)
+    assert max(row["completion_tokens"] for row in rows) <= 3
 
 
 @confined
 def test_tool_mode_with_several_samples(tiny, tmp_path):
     recipe = {**RECIPE, "samples": 2, "temperature": 0.9, "template": "chat"}
-    finish(answer(tmp_path, tiny, "tool", recipe))
+    run_here(*options(tmp_path, tiny, "tool", recipe))
     rows = io.read_rows(tmp_path / "tool.parquet", records.ANSWERS)
-    assert [(row["problem_id"], row["sample"]) for row in rows[:3]] == [
-        ("p0", 0),
-        ("p0", 1),
-        ("p1", 0),
-    ]
+    found = [(row["problem_id"], row["sample"]) for row in rows]
+    assert found == [(f"p{n}", sample) for n in range(5) for sample in range(2)]
     assert rows[0]["text"] != rows[1]["text"]
 
 
 def test_equal_samples_are_refused(tiny, tmp_path):
-    process = answer(tmp_path, tiny, recipe={**RECIPE, "samples": 3})
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert errors.strip().count("\n") == 0
-    assert "samples is 3 at temperature 0" in errors
+    done = run_program(*options(tmp_path, tiny, recipe={**RECIPE, "samples": 3}))
+    assert done.returncode == 1
+    assert done.stderr.strip().count("\n") == 0
+    assert "samples is 3 at temperature 0" in done.stderr
 
 
 def made_answer(**changes):

@@ -10,9 +10,7 @@ from jz3.execution import agrees, execute_rows, run_programs, with_output
 
 SETTINGS = {"seconds": 4, "memory_mb": 400, "output_characters": 40, "workers": 2}
 
-confined = pytest.mark.skipif(
-    execution.isolation() == "none", reason="no seccomp on this platform"
-)
+confined = pytest.mark.skipif(execution.isolation() == "none", reason="no seccomp on this platform")
 
 
 @pytest.fixture(autouse=True)

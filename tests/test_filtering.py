@@ -57,8 +57,8 @@ def test_words_ignore_case_width_and_punctuation():
 
 
 def test_shingles_and_jaccard_by_hand():
-    assert shingles("a b c d".split(), 3) == {"a b c", "b c d"}
-    assert shingles("a b".split(), 3) == {"a b"}
+    assert shingles(["a", "b", "c", "d"], 3) == {"a b c", "b c d"}
+    assert shingles(["a", "b"], 3) == {"a b"}
     assert shingles([], 3) == {""}
     assert jaccard(frozenset("abc"), frozenset("bcd")) == 0.5
 
@@ -167,7 +167,9 @@ def test_the_smallest_name_is_given_where_several_match():
 
 
 def problem(number, question=None, **changes):
-    question = question or f"Question {number}: what is {number} plus {number * 7 + 1}, Ann{number}?"
+    question = (
+        question or f"Question {number}: what is {number} plus {number * 7 + 1}, Ann{number}?"
+    )
     return {
         "problem_id": f"p{number:03d}",
         "passage_id": "x",
@@ -252,7 +254,7 @@ def test_execution_filters():
 
 
 def test_an_unknown_filter_is_named():
-    with pytest.raises(io.UserError, match='"duplicates" is unknown.*Did you mean "duplicate"'):
+    with pytest.raises(io.UserError, match=r'"duplicates" is unknown.*Did you mean "duplicate"'):
         apply_filters([problem(1)], [], RECIPE | {"filters": ["duplicates"]}, 1)
 
 

@@ -210,7 +210,7 @@ def test_new_tokens_stop_at_the_context(engine):
 
 
 def test_too_long_and_empty_prompts_are_the_users_mistake(engine):
-    with pytest.raises(io.UserError, match="request r: the prompt has 256 tokens.*holds 256"):
+    with pytest.raises(io.UserError, match=r"request r: the prompt has 256 tokens.*holds 256"):
         list(engine.generate([Request("r", "x" * 256)], GREEDY, 1))
     with pytest.raises(io.UserError, match="empty"):
         list(engine.generate([Request("r", "")], GREEDY, 1))

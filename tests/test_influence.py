@@ -266,7 +266,7 @@ def test_hooks_agree_with_backward(world):
     found: dict[str, torch.Tensor] = {}
     with gradients.SampleGradients(model) as sample_gradients:
         losses = sample_gradients(samples, found.__setitem__)
-    assert list(found) != [] and set(found) == {name for name, _ in gradients.weight_shapes(model)}
+    assert found.keys() == {name for name, _ in gradients.weight_shapes(model)} != set()
     for row, sample in enumerate(samples):
         expected = backward(model, sample)
         for name, gradient in expected.items():
@@ -622,7 +622,7 @@ def test_files_that_do_not_belong_together(run, tmp_path):
 
 def test_lora_target_that_no_layer_has(world):
     model, _ = gradients.load_model(world / "base", "float32")
-    with pytest.raises(io.UserError, match='no layer "q_prj". Did you mean "q_proj"'):
+    with pytest.raises(io.UserError, match=r'no layer "q_prj"\. Did you mean "q_proj"'):
         gradients.add_lora(model, LORA | {"targets": ["q_prj"]}, 1)
 
 

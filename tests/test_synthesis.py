@@ -1,19 +1,16 @@
 """From passages to problem rows, and the two programs that do it, with a tiny model."""
 
+import importlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
-from jz3 import io, records, synthesis  # noqa: E402
-from jz3.generation import Generated  # noqa: E402
-from test_generation import make_model  # noqa: E402
+from jz3 import io, records, synthesis
+from jz3.generation import Generated
+from test_generation import make_model
 
-SCRIPTS = Path(synthesis.__file__).parents[1]
 IDS = [f"passage{i}" for i in range(20)]
 LEVELS = ["grade", "high"]
 
@@ -38,7 +35,7 @@ def test_zero_pairs_means_every_passage_once_per_level():
 def test_shards_divide_the_pairs():
     pairs = synthesis.draw_pairs(IDS, LEVELS, 0, 3)
     parts = [synthesis.shard_of(pairs, k, 3) for k in range(3)]
-    assert sorted(sum(parts, [])) == sorted(pairs)
+    assert sorted([*parts[0], *parts[1], *parts[2]]) == sorted(pairs)
     assert [len(part) for part in parts] == [14, 13, 13]
     for shard in (-1, 3):
         with pytest.raises(io.UserError, match="counted 0 to 2"):
@@ -120,19 +117,17 @@ RECIPE = {
 }  # fmt: skip
 
 
-def run(program, folder, *options, **changes):
-    return subprocess.run(
-        [sys.executable, SCRIPTS / program, "--passages", folder / "passages.parquet",
-         "--prompts", folder / "prompts", "--synthesizer", folder / "model", "--seed", "3",
-         "--recipe", json.dumps(RECIPE | changes), *options],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def run(name, folder, *options, **changes):
+    program = importlib.import_module(name)
+    line = ["--passages", folder / "passages.parquet", "--prompts", folder / "prompts",
+            "--synthesizer", folder / "model", "--seed", 3,
+            "--recipe", json.dumps(RECIPE | changes), *options]  # fmt: skip
+    program.main(program.parser.parse_args([str(part) for part in line]))
 
 
 def test_synthesize_writes_the_rows_of_a_shard_and_repeats_them(world, tmp_path):
     options = ["--shard", "1", "--state", tmp_path / "state", "--output", tmp_path / "1.parquet"]
-    result = run("synthesize.py", world, *options)
-    assert result.returncode == 0, result.stderr
+    run("synthesize", world, *options)
     rows = io.read_rows(tmp_path / "1.parquet", records.PROBLEMS)
     ids = [p["passage_id"] for p in texts()]
     drawn = synthesis.draw_pairs(ids, LEVELS, 6, 3)[1::2]
@@ -142,15 +137,48 @@ def test_synthesize_writes_the_rows_of_a_shard_and_repeats_them(world, tmp_path)
     first = (tmp_path / "1.parquet").read_bytes()
     journal = tmp_path / "state" / "completions.jsonl"
     assert len(journal.read_text().splitlines()) == 3
-    again = run("synthesize.py", world, *options)
-    assert again.returncode == 0
+    run("synthesize", world, *options)
     assert (tmp_path / "1.parquet").read_bytes() == first
+    assert len(journal.read_text().splitlines()) == 3
+    # what the synthesizer is belongs to the journal's key
+    other = json.loads((world / "model" / "generation_config.json").read_text())
+    (world / "model" / "generation_config.json").write_text(json.dumps(other | {"top_k": 3}))
+    run("synthesize", world, *options[:-1], tmp_path / "2.parquet")
+    assert io.read_rows(tmp_path / "2.parquet", records.PROBLEMS) == rows
+
+
+def test_more_shards_than_prompts(world, tmp_path):
+    with pytest.raises(io.UserError, match="fewer prompts than shards"):
+        run("synthesize", world, "--shard", "7", "--output", tmp_path / "o", shards=9)
 
 
 def test_candidates_without_a_whole_problem_are_the_users_mistake(world, tmp_path):
     options = ["--exclude", world / "picks.parquet", "--output", tmp_path / "c.parquet"]
-    result = run("synthesize_candidates.py", world, *options)
-    assert result.returncode == 1
-    assert "none of its 3 completions is a whole problem" in result.stderr
-    assert "Traceback" not in result.stderr
+    with pytest.raises(io.UserError, match="none of its 3 completions is a whole problem"):
+        run("synthesize_candidates", world, *options)
     assert not (tmp_path / "c.parquet").exists()
+
+
+def test_no_passage_left_for_candidates(world, tmp_path):
+    ids = [{"passage_id": p["passage_id"], "source": "", "level": "", "mode": "", "score": None,
+            "text": ""} for p in texts()]  # fmt: skip
+    io.write_table(tmp_path / "all.parquet", ids, records.PICKS, io.provenance("test"))
+    options = ["--exclude", tmp_path / "all.parquet", "--output", tmp_path / "c.parquet"]
+    with pytest.raises(io.UserError, match="no candidate is left"):
+        run("synthesize_candidates", world, *options)
+
+
+def test_candidates_that_parse_are_kept(world, tmp_path, monkeypatch):
+    # The tiny model cannot write a problem; its completions are replaced by ones that can.
+    def answer(engine, requests, sampling, seed, journal_path, what):
+        kinds = [(WHOLE, "stop"), ("noise", "stop"), (WHOLE, "length")]
+        return {
+            r.request_id: Generated(r.request_id, *kinds[i % 3], 5, 5)
+            for i, r in enumerate(requests)
+        }
+
+    monkeypatch.setattr(synthesis, "generate_journalled", answer)
+    run("synthesize_candidates", world, "--output", tmp_path / "c.parquet", passages=6)
+    rows = io.read_rows(tmp_path / "c.parquet", records.PROBLEMS)
+    assert [row["status"] for row in rows] == ["kept", "unparsed", "truncated"] * 2
+    assert len({row["problem_id"] for row in rows}) == 6

@@ -252,9 +252,10 @@ def _random(entry: dict, folder: Path, name: str, seed: int) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _own_tokenizer(int(entry["vocabulary"]), name)
     if int(entry["hidden_size"]) % int(entry["heads"]):
         raise UserError(f"checkpoint {name}: hidden_size must be a multiple of heads.")
+    dtype = _dtype(entry, name)
+    tokenizer = _own_tokenizer(int(entry["vocabulary"]), name)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=int(entry["hidden_size"]),
@@ -271,7 +272,7 @@ def _random(entry: dict, folder: Path, name: str, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(io.rng(seed, "checkpoint", name).getrandbits(63))
         model = LlamaForCausalLM(config)
-    _save(model.to(_dtype(entry, name)), tokenizer, folder)
+    _save(model.to(dtype), tokenizer, folder)
 
 
 def _own_tokenizer(vocabulary: int, name: str):
@@ -286,7 +287,7 @@ def _own_tokenizer(vocabulary: int, name: str):
     if vocabulary < smallest:
         raise UserError(f"checkpoint {name}: vocabulary must be at least {smallest}.")
     texts = [json.dumps(problem) for problem in word_problems.generate("train", 200, 0)]
-    texts += _docstrings("sympy", ("core", "ntheory", "solvers"))
+    texts += _docstrings("sympy", ("ntheory", "series"))
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -7,8 +7,7 @@ hold one per row, and the source's `fields` say which columns make it:
     fields: {text: text}                            # a column
     fields: {question: "{title}\n{body}", answer: answer}   # a template over columns; kind qa
 
-An optional `match: {column: words}` keeps the rows whose column contains those words. A reference
-source has `packages` in place of files: the docstrings of installed Python packages.
+A reference source has `packages` in place of files: the docstrings of installed Python packages.
 """
 
 import ast
@@ -57,7 +56,7 @@ def read_documents(
 ) -> Iterator[Document]:
     """The documents of the source `name`, in the order of file names and rows.
 
-    `source`: its section of the configuration (kind, fields, match, packages, documents).
+    `source`: its section of the configuration (kind, fields, packages, documents).
     Raises UserError for a missing, malformed or non-UTF-8 file, an unknown suffix, kind or column,
     a package that is not installed, and where there is no file at all.
     """
@@ -152,8 +151,7 @@ def _selected_rows(path: Path, name: str, source: dict) -> Iterator[dict[str, st
                 f" corpus.sources.{name}.fields."
             )
     templates = {key: value if "{" in value else "{" + value + "}" for key, value in fields.items()}
-    match = source.get("match") or {}
-    columns = sorted({c for t in templates.values() for c in _columns(t)} | set(match))
+    columns = sorted({c for t in templates.values() for c in _columns(t)})
     for where, row in _rows(path, columns):
         for column in columns:
             if column not in row:
@@ -161,8 +159,7 @@ def _selected_rows(path: Path, name: str, source: dict) -> Iterator[dict[str, st
                     f'{where}: no column "{column}".{did_you_mean(column, row)}'
                     f" Columns found: {', '.join(map(str, row))}."
                 )
-        if all(words in str(row[column]) for column, words in match.items()):
-            yield {key: _fill(template, row) for key, template in templates.items()}
+        yield {key: _fill(template, row) for key, template in templates.items()}
 
 
 def _columns(template: str) -> list[str]:

@@ -22,6 +22,7 @@ from . import io, schedules
 from .packing import IGNORED
 
 _COMPLETE = "complete"  # a checkpoint without this file was torn by a kill
+_EMPTY = {"input_ids": [0], "labels": [IGNORED], "positions": [0]}  # fills up the last update
 
 
 class PackTrainer(transformers.Trainer):
@@ -99,7 +100,8 @@ class PackTrainer(transformers.Trainer):
         # One row, not padded rows: attention is kept inside documents anyway, and neither time
         # nor a router's balance is spent on padding.
         row = {
-            key: torch.tensor([list(chain.from_iterable(r[key] for r in rows))]) for key in rows[0]
+            key: torch.tensor([list(chain.from_iterable(r[key] for r in rows))])
+            for key in ("input_ids", "labels", "positions")
         }
         # What a token predicts is the label of the next one; a document's first label is none.
         targets = torch.nn.functional.pad(row["labels"][:, 1:], (0, 1), value=IGNORED)
@@ -108,12 +110,13 @@ class PackTrainer(transformers.Trainer):
             "position_ids": row["positions"],
             "keep": targets != IGNORED,
             "targets": targets[targets != IGNORED],
+            "tokens": torch.tensor(sum(len(r["input_ids"]) for r in rows if r is not _EMPTY)),
         }
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device) -> tuple:
         """The micro batches of one update, and the number of labelled tokens in all processes."""
         batches = list(islice(epoch_iterator, num_batches))
-        tokens = sum(batch["input_ids"].numel() for batch in batches)
+        tokens = sum(batch.pop("tokens").item() for batch in batches)
         counts = torch.tensor([[sum(len(b["targets"]) for b in batches), tokens]], device=device)
         if self.args.world_size > 1:
             counts = self.accelerator.gather(counts)
@@ -215,7 +218,8 @@ class PackTrainer(transformers.Trainer):
         }
         if self.history:
             self.history.append(self.lines[step])
-        self.bar.update(self.step_tokens)
+        if self.bar:
+            self.bar.update(self.step_tokens)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # Under the module's own names: save_pretrained renames (experts of a mixture), and the
@@ -283,12 +287,7 @@ class _Rows(torch.utils.data.Dataset):
         return len(self.packs)
 
     def __getitem__(self, index: int) -> dict:
-        row = (
-            self.packs[index]
-            if index < len(self.packs)
-            else {"input_ids": [0], "labels": [IGNORED], "positions": [0]}
-        )
-        return {key: list(row[key]) for key in ("input_ids", "labels", "positions")}
+        return self.packs[index] if index < len(self.packs) else _EMPTY
 
 
 class _Order(Sampler):

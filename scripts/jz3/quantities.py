@@ -55,7 +55,7 @@ def _wrap(text: str, command: str, opening: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    r"""Take off what encloses a whole text: dollar signs, `\( \)`, `\boxed{}`, `\text{}`, braces."""
+    r"""Take off what encloses it all: dollar signs, `\( \)`, `\boxed{}`, `\text{}`, braces."""
     while True:
         before = text = text.strip()
         for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**")):

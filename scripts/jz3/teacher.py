@@ -6,6 +6,7 @@ is reserved before it is sent.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -114,6 +115,20 @@ def api_key(base_url: str) -> str:
     return key
 
 
+def answered(
+    requests: list[tuple[str, dict[str, Any]]], journal: TeacherJournal
+) -> tuple[dict[str, dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
+    """({request_id: completion}, requests still to be asked). A failed answer is asked again."""
+    done, missing = {}, []
+    for request_id, body in requests:
+        answer = journal.answer(request_key(body))
+        if answer is None or answer["finish_reason"] == "error":
+            missing.append((request_id, body))
+        else:
+            done[request_id] = answer
+    return done, missing
+
+
 def ask(
     teacher: Teacher,
     requests: list[tuple[str, dict[str, Any]]],
@@ -127,33 +142,24 @@ def ask(
     refuses all requests, fails more than half of them, or where the budget is used up; whatever
     was answered is in the journal then.
     """
-    keys = {request_id: request_key(body) for request_id, body in requests}
-    # A failed answer is asked again; equal bodies are asked once.
-    bodies = {keys[request_id]: (request_id, body) for request_id, body in requests}
-    kept = {key: journal.answer(key) for key in bodies}
-    missing = {
-        key: bodies[key]
-        for key, answer in kept.items()
-        if answer is None or answer["finish_reason"] == "error"
-    }
+    done, missing = answered(requests, journal)
     if missing:
-        with Progress(len(bodies), what, "request", len(bodies) - len(missing)) as bar:
-            session = _Session(teacher, journal, len(bodies), bar)
-            kept.update(asyncio.run(session.run(missing)))
+        with Progress(len(requests), what, "request", len(done)) as bar:
+            session = _Session(teacher, journal, len(requests), bar)
+            done.update(asyncio.run(session.run(missing)))
         spent, open_ = (value / NANO for value in journal.totals())
         if spent:
             note = f", ${open_:.4f} of it reserved for requests without an answer" if open_ else ""
             say(f"{what}: ${spent:.4f} of ${teacher.budget:.2f} used by all jobs{note}")
-    failed = sum(answer["finish_reason"] == "error" for answer in kept.values() if answer)
-    if failed * 2 > len(bodies):
-        example = next(a["text"] for a in kept.values() if a and a["finish_reason"] == "error")
+    failed = [answer["text"] for answer in done.values() if answer["finish_reason"] == "error"]
+    if len(failed) * 2 > len(requests):
         raise UserError(
-            f"teacher: {failed} of {len(bodies)} requests failed (the first: {_short(example)})."
-            " Answers are kept; run again to ask for the rest."
+            f"teacher: {len(failed)} of {len(requests)} requests failed (the first:"
+            f" {_short(failed[0])}). Answers are kept; run again to ask for the rest."
         )
     if failed:
-        say(f"{what}: {failed} of {len(bodies)} requests failed; a rerun asks them again")
-    return {request_id: kept[key] for request_id, key in keys.items()}
+        say(f"{what}: {len(failed)} of {len(requests)} requests failed; a rerun asks them again")
+    return done
 
 
 class _Retry(Exception):
@@ -172,33 +178,44 @@ class _Session:
         self.budget = int(teacher.budget * NANO)
         self.failed = self.answered = self.in_flight = 0
         self.settled = asyncio.Event()
+        # Set with the first error that meets every request: nothing more is sent, but what is
+        # under way comes to its end, so that its answer is kept and its charge settled.
+        self.stop = asyncio.Event()
+        self.error: UserError | None = None
 
-    async def run(self, missing: dict[str, tuple[str, dict]]) -> dict[str, dict[str, Any]]:
+    async def run(self, missing: list[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+        """Ask them, `concurrency` at a time; equal bodies are asked once."""
         import openai
 
         local = is_loopback(self.teacher.base_url)
-        limits = openai.DefaultAsyncHttpxClient(
+        http = openai.DefaultAsyncHttpxClient(
             timeout=self.teacher.timeout, trust_env=not local, base_url=self.teacher.base_url
         )
+        first = {request_key(body): (request_id, body) for request_id, body in reversed(missing)}
         answers: dict[str, dict[str, Any]] = {}
-        queue = iter(missing.items())
+        queue = iter(reversed(first.items()))
         async with openai.AsyncOpenAI(
             base_url=self.teacher.base_url, api_key=self.teacher.api_key, max_retries=0,
-            timeout=self.teacher.timeout, http_client=limits,
+            timeout=self.teacher.timeout, http_client=http,
         ) as client:  # fmt: skip
 
             async def worker() -> None:
                 for key, (request_id, body) in queue:
-                    answers[key] = await self.one(client, key, request_id, body)
+                    try:
+                        answers[key] = await self.one(client, key, request_id, body)
+                    except UserError as error:
+                        self.error = self.error or error
+                        self.stop.set()
+                    if self.stop.is_set():
+                        return
                     self.bar.update()
 
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(self.teacher.concurrency, len(missing))):
-                        group.create_task(worker())
-            except* UserError as errors:
-                raise errors.exceptions[0] from None
-        return answers
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.teacher.concurrency, len(missing))):
+                    group.create_task(worker())
+        if self.error:
+            raise self.error
+        return {request_id: answers[request_key(body)] for request_id, body in missing}
 
     async def one(self, client: Any, key: str, request_id: str, body: dict) -> dict[str, Any]:
         """Ask one request until it is answered, refused, or out of attempts."""
@@ -218,7 +235,7 @@ class _Session:
                 reason, absent = str(error), error.absent
                 if attempt + 1 < self.teacher.attempts:
                     wait = min(self.teacher.backoff * 2**attempt, 60.0) * (0.5 + chance.random())
-                    await asyncio.sleep(min(max(wait, error.wait), _LONGEST_WAIT))
+                    await self.pause(min(max(wait, error.wait), _LONGEST_WAIT))
         if absent and not self.answered:
             raise UserError(
                 f"teacher: nothing answers at {self.teacher.base_url} ({reason}); check"
@@ -249,9 +266,7 @@ class _Session:
         charge = await self.reserve(key, body)
         self.in_flight += 1
         try:
-            wait = self.journal.turn(self.teacher.requests_per_minute)
-            if wait:
-                await asyncio.sleep(wait)
+            await self.pause(self.journal.turn(self.teacher.requests_per_minute), charge)
             async with asyncio.timeout(self.teacher.timeout):
                 raw = await client.chat.completions.with_raw_response.create(**body)
             response = raw.http_response.text
@@ -274,6 +289,15 @@ class _Session:
         answer, price = self.read(response, self.teacher.worst_case(body))
         self.journal.keep(key, body, response, answer, charge, price)
         return {**answer, "cost": price / NANO}
+
+    async def pause(self, seconds: float, charge: int | None = None) -> None:
+        """Sleep. Raises the session's error, and takes `charge` back, where it stops meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), seconds)
+        if self.error:
+            if charge is not None:
+                self.journal.release(charge)
+            raise self.error
 
     async def reserve(self, key: str, body: dict) -> int:
         worst = self.teacher.worst_case(body)

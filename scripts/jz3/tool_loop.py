@@ -41,6 +41,14 @@ class Attempt:
     rounds: int = 0
     succeeded: list[str] = dataclasses.field(default_factory=list)
 
+    def add(self, turn: Generated, text: str) -> None:
+        """Count one turn of the model, of which `text` is kept."""
+        self.text += text
+        self.rounds += 1
+        self.finish_reason = turn.finish_reason
+        self.prompt_tokens = self.prompt_tokens or turn.prompt_tokens
+        self.completion_tokens += turn.completion_tokens
+
 
 def requested_program(turn: str, *, cut: bool = False) -> tuple[str, str] | None:
     r"""The program that a turn asks to run, and the part of the turn that is kept; else None.
@@ -121,34 +129,24 @@ def answer_with_programs(
                 if generated is None:
                     attempt.finish_reason = "length"
                     continue
-                _record(attempt, generated, turn)
-                asked = requested_program(generated.text, cut=cut)
-                if asked:
-                    asking.append((attempt, *asked))
-                else:
-                    attempt.text += generated.text
-            programs = [with_earlier(program, a.succeeded) for a, program, _ in asking]
+                program, kept = requested_program(generated.text, cut=cut) or ("", generated.text)
+                attempt.add(generated, kept)
+                if program:
+                    asking.append((attempt, program))
+            programs = [with_earlier(program, a.succeeded) for a, program in asking]
             results = _execute(programs, execution, journal) if programs else []
-            for (attempt, program, kept), (ok, output) in zip(asking, results, strict=True):
-                attempt.text += f"{kept}\n```output\n{output}\n```\n"
+            for (attempt, program), (ok, output) in zip(asking, results, strict=True):
+                attempt.text += f"\n```output\n{output}\n```\n"
                 if ok:
                     attempt.succeeded.append(program)
                 attempt.finish_reason = "rounds"
-            active = [attempt for attempt, *_ in asking]
+            active = [attempt for attempt, _ in asking]
             if not active:
                 break
     finally:
         if journal:
             journal.close()
     return attempts
-
-
-def _record(attempt: Attempt, generated: Generated, turn: int) -> None:
-    attempt.rounds = turn
-    attempt.finish_reason = generated.finish_reason
-    attempt.completion_tokens += generated.completion_tokens
-    if turn == 1:
-        attempt.prompt_tokens = generated.prompt_tokens
 
 
 def _generate(
@@ -166,6 +164,8 @@ def _generate(
         prompt = attempt.prompt + attempt.text
         if turn == 1 or len(engine.tokenizer(prompt)["input_ids"]) + 1 < context:
             fresh[f"{attempt.request_id}/{turn}"] = Request(f"{attempt.request_id}/{turn}", prompt)
+    if not fresh:
+        return {}
     journal = state / "turns.jsonl" if state else None
     what = f"round {turn}: answering"
     done = generate_journalled(engine, list(fresh.values()), sampling, seed, journal, what)

@@ -101,8 +101,10 @@ def train(
         stack.enter_context(attention.per_document(core, recipe["length"]))
         trainer = PackTrainer(model, packs, recipe, seed, state, on_epoch_end, what, gpu, world)
         stopping = stack.enter_context(_signals(trainer))
-        with Progress(trainer.total_tokens, what, "token", done=trainer.tokens) as trainer.bar:
-            trainer.train(resume_from_checkpoint=trainer.checkpoint)
+        if trainer.is_world_process_zero():
+            bar = Progress(trainer.total_tokens, what, "token", done=trainer.tokens)
+            trainer.bar = stack.enter_context(bar)
+        trainer.train(resume_from_checkpoint=trainer.checkpoint)
         trainer.close_history()
         if stopping and trainer.state.global_step < trainer.state.max_steps:
             say(f"{what}: stopped after step {trainer.state.global_step}; a checkpoint is saved.")
@@ -126,15 +128,19 @@ def save_checkpoint(
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.is_world_process_zero():
         kind = getattr(torch, dtype)
-        shared: dict[int, torch.Tensor] = {}  # tied weights stay one tensor after the cast
+        cast: dict[tuple, torch.Tensor] = {}  # tied weights stay one tensor
         for name, value in weights.items():
-            cast = shared.setdefault(value.data_ptr(), value.to(kind))
-            weights[name] = cast if value.is_floating_point() else value
-        model.config.dtype = kind
-        model.config.use_cache = True
-        with io.atomic(output) as temporary:
+            if value.is_floating_point():
+                same = (value.data_ptr(), value.shape)
+                if same not in cast:
+                    cast[same] = value.to(kind)
+                weights[name] = cast[same]
+        with quiet(), io.atomic(output) as temporary:
             model.save_pretrained(temporary, state_dict=weights)
             tokenizer.save_pretrained(temporary)
+            # save_pretrained writes the dtype of the model in memory
+            configuration = io.read_json(temporary / "config.json") | {"dtype": dtype}
+            io.write_json(temporary / "config.json", configuration)
     trainer.accelerator.wait_for_everyone()
 
 

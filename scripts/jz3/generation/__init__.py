@@ -68,6 +68,7 @@ class Engine(Protocol):
     """A loaded model."""
 
     tokenizer: Any  # the checkpoint's Hugging Face tokenizer
+    context: int  # tokens of prompt and completion together
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Divide `requests` as `generate` does: a function of the set, not of its order.
