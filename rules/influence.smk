@@ -70,7 +70,7 @@ rule train_reference:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=config["compute"]["gpus"]["train"],
+        gpu=min(1, config["compute"]["gpus"]["train"]),
         mem_mb=reference_memory,
         runtime=lambda wc, attempt: 720 * attempt,
     params:
@@ -120,6 +120,7 @@ rule target_gradients:
         recipe=lambda wc: canonical(
             {
                 **numerics(),
+                "mode": influence_entry(wc)["mode"],
                 "targets": influence_entry(wc)["targets"],
                 "lora": influence_entry(wc)["lora"],
                 "length": reference_recipe(wc)["length"],
@@ -127,10 +128,11 @@ rule target_gradients:
         ),
         code=code_version("target_gradients.py"),
         seed=config["seed"],
+        state=in_results("influence/{influence}/state/target_gradients"),
     shell:
         "python scripts/gpus.py {resources.gpu} scripts/target_gradients.py"
         " --reference {input.reference:q} --base {input.base:q} --targets {input.targets:q}"
-        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --state {params.state:q} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.gradients:q} --log {log:q}"
 
 

@@ -37,7 +37,7 @@ def main(options) -> None:
         model = gradients.add_lora(model, recipe["lora"], options.seed)
         samples = {}
         for name, rows in chosen.items():
-            texts = influence.target_texts(rows)
+            texts = influence.target_texts(rows, recipe["mode"])
             samples[name] = gradients.encode(tokenizer, texts, recipe["length"])
             for (problem, _, _), sample in zip(texts, samples[name], strict=True):
                 if sample is None:

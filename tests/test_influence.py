@@ -30,7 +30,14 @@ TARGETS = [
     {"benchmark": "apples", "split": "train", "problems": 3, "by_subject": False},
     {"benchmark": "mixed", "split": "train", "problems": 3, "by_subject": True},
 ]
-GRADIENTS = {"targets": TARGETS, "lora": LORA, "length": 96, "dtype": "float32", "threads": 1}
+GRADIENTS = {
+    "mode": "cot",
+    "targets": TARGETS,
+    "lora": LORA,
+    "length": 96,
+    "dtype": "float32",
+    "threads": 1,
+}
 SCORING = {
     "feature": "released", "aggregate": "max", "lora": LORA, "length": 96, "dtype": "float32",
     "threads": 1,
@@ -67,7 +74,7 @@ def problem(question: str, solution: str, status: str = "kept", mode: str = "cot
 
 
 def target(benchmark: str, number: int, subject: str = "", solution: str | None = None) -> dict:
-    solution = f"{number} + 3 = {number + 3}. The answer is {number + 3}."
+    solution = f"{number} + 3 = {number + 3}. The answer is \\boxed{{{number + 3}}}."
     return {
         "problem_id": io.digest([benchmark, number]), "benchmark": benchmark, "split": "train",
         "subject": subject, "question": f"Tom has {number} apples and buys 3. How many {subject}?",

@@ -93,7 +93,9 @@ def test_whole_chain(project):
 
 
 def test_tool_solutions_show_what_programs_print(project):
-    rows = pq.read_table(project.folder / "results/tests/synthesis/tool/problems.parquet").to_pylist()
+    rows = pq.read_table(
+        project.folder / "results/tests/synthesis/tool/problems.parquet"
+    ).to_pylist()
     for row in rows:
         code = re.search(r"```python\n(.*?)```", row["solution"], flags=re.DOTALL)[1]
         shown = re.search(r"```output\n(.*?)```", row["solution"], flags=re.DOTALL)[1]

@@ -71,15 +71,21 @@ def _from_problems(table: pa.Table) -> Iterator[tuple[str, str]]:
 def _from_benchmark(rows: list[dict], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
     for mode in modes:
         for row in rows:
-            worked = row["solution"] if mode == "cot" else row["program"]
-            if not worked.strip():
-                continue
-            if mode == "cot":
-                text = worked.strip()
-            else:
-                # The program of a generated problem prints its computed answer.
-                printed = f"```output\n{row['answer']}\n```"
-                text = f"```python\n{worked.strip()}\n```\n{printed}"
-            if "\\boxed" not in text:
-                text += f"\nThe answer is \\boxed{{{row['answer']}}}."
-            yield question_text(row["question"], mode), text
+            if example := worked_example(row, mode):
+                yield example
+
+
+def worked_example(row: dict, mode: str) -> tuple[str, str] | None:
+    """The example (prompt, completion) of one BENCHMARK row; None without a solution of `mode`."""
+    worked = row["solution"] if mode == "cot" else row["program"]
+    if not worked.strip():
+        return None
+    if mode == "cot":
+        text = worked.strip()
+    else:
+        # The program of a generated problem prints its computed answer.
+        printed = f"```output\n{row['answer']}\n```"
+        text = f"```python\n{worked.strip()}\n```\n{printed}"
+    if "\\boxed" not in text:
+        text += f"\nThe answer is \\boxed{{{row['answer']}}}."
+    return question_text(row["question"], mode), text

@@ -29,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from . import gradients, io, reference, templates
+from .examples import worked_example
 from .gradients import Sample, SampleGradients
 from .reference import Checkpoint
 
@@ -177,10 +178,13 @@ def candidate_texts(rows: list[dict]) -> list[tuple[str, str, str]]:
     ]
 
 
-def target_texts(rows: list[dict]) -> list[tuple[str, str, str]]:
-    """(problem_id, prompt, output) of BENCHMARK rows: the worked solution, as text."""
+def target_texts(rows: list[dict], mode: str) -> list[tuple[str, str, str]]:
+    """(problem_id, prompt, output) of BENCHMARK rows with worked solutions, as a student sees them.
+
+    In tool mode the worked program where the benchmark has one, its text where it has none.
+    """
     return [
-        (row["problem_id"], templates.question_text(row["question"], "cot"), row["solution"])
+        (row["problem_id"], *(worked_example(row, mode) or worked_example(row, "cot")))
         for row in rows
     ]
 

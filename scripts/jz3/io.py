@@ -123,7 +123,9 @@ def provenance(
     return {
         "program": program,
         "code": code,
-        "inputs": {Path(p).name: file_digest(p)[:16] for p in inputs if Path(p).exists()},
+        "inputs": {
+            "/".join(Path(p).parts[-2:]): file_digest(p)[:16] for p in inputs if Path(p).exists()
+        },
         "seed": seed,
         "packages": versions,
     }

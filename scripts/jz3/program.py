@@ -55,6 +55,8 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     if os.isatty(outside):
         _terminal = os.fdopen(os.dup(outside), "w", buffering=1)
     if options.log:
+        if (rank := os.environ.get("RANK", "0")) != "0":  # torchrun: one log per process
+            options.log = options.log.with_suffix(f".rank{rank}.log")
         options.log.parent.mkdir(parents=True, exist_ok=True)
         log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
