@@ -32,7 +32,7 @@ rule answer_benchmark:
     params:
         recipe=lambda wc: canonical(
             {
-                **config["evaluation"],
+                **{k: v for k, v in config["evaluation"].items() if k != "confidence"},
                 **generation(),
                 "template": config["models"][wc.model]["template"],
                 "execution": config["execution"],
