@@ -12,13 +12,14 @@ from pathlib import Path
 from jz3 import io, program, prompts, records
 
 FEWEST_WORDS = 5  # of a question
+MOST_WORDS = 5  # of an answer that holds no number or formula
 
 
 def judge(completion: dict | None, mode: str, structured: bool) -> tuple[str, tuple[str, str]]:
     """(reason for rejection or "", (question, solution)) of a teacher's answer.
 
     Reasons: not_asked | failed | truncated | unparsed | short_question | no_answer |
-    broken_program.
+    broken_program | prints_nothing.
     """
     nothing = ("", "")
     if completion is None:
@@ -37,19 +38,27 @@ def judge(completion: dict | None, mode: str, structured: bool) -> tuple[str, tu
         return "short_question", parts
     # Free text may end in a proof or a sentence; an empty box is a missing answer there, too.
     boxed = "\\boxed" in solution
-    if (structured or boxed) and not prompts.answer_of(solution):
+    if (structured or boxed) and not _is_answer(prompts.answer_of(solution)):
         return "no_answer", parts
-    if mode == "tool" and not _is_python(prompts.program_of(solution)):
-        return "broken_program", parts
-    return "", parts
+    return _fault(prompts.program_of(solution)) if mode == "tool" else "", parts
 
 
-def _is_python(source: str) -> bool:
+def _is_answer(answer: str) -> bool:
+    """Whether it is a value: something short, or with a number or formula in it."""
+    return bool(answer) and (
+        len(answer.split()) <= MOST_WORDS or any(c.isdigit() or c in "\\=$" for c in answer)
+    )
+
+
+def _fault(source: str) -> str:
     try:
         with warnings.catch_warnings(action="ignore"):
-            return bool(ast.parse(source).body)
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+        return "broken_program"
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    prints = any(isinstance(name, ast.Name) and name.id == "print" for name in calls)
+    return "" if prints else "prints_nothing"
 
 
 def main(options: argparse.Namespace) -> None:

@@ -298,7 +298,11 @@ def test_a_structured_program_loses_its_fence():
         ("tool", {}, "unparsed"),
         ("tool", {"program": "print(2 + 3)"}, ""),
         ("tool", {"program": "print(2 +"}, "broken_program"),
-        ("tool", {"program": "# nothing"}, "broken_program"),
+        ("tool", {"program": "# nothing"}, "prints_nothing"),
+        ("tool", {"program": "x = 2 + 3"}, "prints_nothing"),
+        ("cot", {"text": structured(answer="the sum of all heights of bars")}, "no_answer"),
+        ("cot", {"text": structured(answer="the sum of all 5 heights of bars")}, ""),
+        ("cot", {"text": structured(answer="Tom")}, ""),
     ],
 )
 def test_what_becomes_a_pair(mode, change, reason):

@@ -3,7 +3,7 @@
 Each program runs in a process of its own (`sandbox`), in an empty folder, with limits on time
 and memory, no network, no further processes and nothing to write to. Nothing a model wrote runs
 in our own process. The release's output blocks were written by the model and agree with real
-execution in 39% of rows (FACTS 4.3); here they are what was really printed.
+execution in 39% of rows; here they are what was really printed.
 """
 
 import contextlib

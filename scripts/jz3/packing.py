@@ -39,7 +39,7 @@ class Document:
 
 
 def encode(tokenizer, prompt: str, completion: str, length: int) -> Document:
-    """Tokenise one example; loss is taken on the completion only (FACTS 5.3: output-only loss).
+    """Tokenise one example; loss is taken on the completion only (as in the release).
 
     The prompt's tokens are those of the prompt alone, with BOS if the tokenizer adds one: what
     the model is given when it is asked. The completion's tokens are those it has in context;

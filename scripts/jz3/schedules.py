@@ -27,7 +27,7 @@ def check(recipe: dict) -> None:
 def factor(recipe: dict, step: int, total: int) -> float:
     """Share of the learning rate at update `step` (from 0) of `total`.
 
-    wsd (section 3.5; FACTS 5.1), with W = warmup_ratio x total and S = stable_ratio x total:
+    wsd (section 3.5; the release), with W = warmup_ratio x total and S = stable_ratio x total:
     step / W while step < W; 1 while step < S; then (total - step) / (total - S), but at least
     minimum_ratio. cosine and linear: warm-up over ceil(W) updates, then down to 0 at `total`.
     """
