@@ -22,7 +22,7 @@ def main(options) -> None:
     key = [recipe, options.seed, options.code, io.file_digest(options.packed)]
     state = training.open_state(options.state, [*key, io.file_digest(options.base)])
     trainer = training.train(
-        training.load_model(options.base, recipe["gpus"]),
+        training.load_model(options.base),
         packs,
         recipe,
         seed=options.seed,

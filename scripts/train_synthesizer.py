@@ -43,7 +43,7 @@ def main(options) -> None:
         f" to {recipe['length']} tokens, in {len(packs)} packs"
     )
     trainer = training.train(
-        training.load_model(options.base, recipe["gpus"]),
+        training.load_model(options.base),
         packs,
         recipe,
         seed=options.seed,

@@ -282,7 +282,7 @@ def tiny(tmp_path_factory):
 RECIPE = {
     "temperature": 0.0, "top_p": 1.0, "samples": 1, "max_new_tokens": 12, "tool_rounds": 2,
     "confidence": 0.95, "template": "jiuzhang", "engine": "transformers", "batch": 2,
-    "dtype": "float32", "threads": 1, "gpus": 0, "execution": EXECUTION,
+    "dtype": "float32", "threads": 1, "execution": EXECUTION,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from jz3 import generation, io  # noqa: E402
 from jz3.generation import Generated, Request, Sampling, generate_journalled, open_engine  # noqa: E402
 from jz3.generation.transformers import draw, shared_beginnings  # noqa: E402
 
-SETTINGS = {"engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1, "gpus": 0}
+SETTINGS = {"engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1}
 SAMPLED = Sampling(1.0, 0.9, 24)
 GREEDY = Sampling(0.0, 1.0, 24)
 
@@ -235,14 +235,11 @@ def test_senseless_sampling(values):
         Sampling(*values)
 
 
-def test_missing_checkpoint_engine_and_gpu(tmp_path, model_dir):
+def test_missing_checkpoint_and_engine(tmp_path, model_dir):
     with pytest.raises(io.UserError, match="no checkpoint here"):
         open_engine(tmp_path, SETTINGS)
     with pytest.raises(io.UserError, match='Did you mean "transformers"'):
         open_engine(model_dir, SETTINGS | {"engine": "transformer"})
-    if not torch.cuda.is_available():
-        with pytest.raises(io.UserError, match="asks for a GPU"):
-            open_engine(model_dir, SETTINGS | {"gpus": 1})
 
 
 @pytest.mark.skipif(

@@ -113,7 +113,7 @@ def world(tmp_path_factory):
 RECIPE = {
     "mode": "cot", "prompts": 6, "shards": 2, "passages": 3,
     "sampling": {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 8},
-    "engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1, "gpus": 0,
+    "engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1,
 }  # fmt: skip
 
 

@@ -39,7 +39,6 @@ RECIPE = {
     "save_steps": 100,
     "dtype": "float32",
     "threads": 1,
-    "gpus": 0,
 }
 SIZES = {
     "vocab_size": 64,

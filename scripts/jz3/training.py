@@ -24,9 +24,9 @@ from .pack_trainer import PackTrainer
 from .program import Progress, say
 
 
-def load_model(folder: str | Path, gpus: int) -> transformers.PreTrainedModel:
+def load_model(folder: str | Path) -> transformers.PreTrainedModel:
     """Load a checkpoint for training: float32 weights, and flash attention where it can run."""
-    flash = gpus and transformers.utils.is_flash_attn_2_available()
+    flash = torch.cuda.is_available() and transformers.utils.is_flash_attn_2_available()
     with quiet():
         return transformers.AutoModelForCausalLM.from_pretrained(
             folder,
@@ -80,7 +80,7 @@ def train(
     schedules.check(recipe)
     if not len(packs):
         raise io.UserError(f"{what}: there is nothing to train on.")
-    gpu = torch.cuda.is_available() and recipe.get("gpus") != 0
+    gpu = torch.cuda.is_available()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if gpu and world == 1 and torch.cuda.device_count() > 1:
         raise io.UserError(

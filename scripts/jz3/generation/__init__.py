@@ -91,8 +91,8 @@ def open_engine(model_dir: str | Path, settings: dict[str, Any]) -> Engine:
     """Load the checkpoint in `model_dir`.
 
     `settings`: engine (transformers | vllm), batch (sequences together), dtype (float32 |
-    bfloat16), threads (of torch), gpus (0: processor). Raises UserError where the engine, the
-    checkpoint or the GPUs are missing.
+    bfloat16), threads (of torch). It runs on the GPUs that are visible. Raises UserError where the
+    engine or the checkpoint is missing.
     """
     if not (Path(model_dir) / "config.json").is_file():
         raise io.UserError(

@@ -26,12 +26,7 @@ class TransformersEngine:
 
     def __init__(self, model_dir: str | Path, settings: dict[str, Any]):
         torch.set_num_threads(settings["threads"])
-        self.device = torch.device("cuda" if settings["gpus"] else "cpu")
-        if settings["gpus"] and not torch.cuda.is_available():
-            raise io.UserError(
-                "compute/gpus/generate asks for a GPU and torch finds none. Set it to 0, or run"
-                " where a GPU is."
-            )
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch = settings["batch"]
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(model_dir)

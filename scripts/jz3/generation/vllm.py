@@ -15,7 +15,7 @@ _TOGETHER = 4096  # requests handed over, and journalled, at once
 
 
 class VllmEngine:
-    """See `Engine`. `gpus` is the tensor-parallel size; `batch` is left to vLLM."""
+    """See `Engine`. All visible GPUs share the tensors; `batch` is left to vLLM."""
 
     def __init__(self, model_dir: str | Path, settings: dict[str, Any]):
         try:
@@ -25,13 +25,14 @@ class VllmEngine:
                 'compute/generation is "vllm", which is not installed here. It is in'
                 ' envs/vllm.yaml (snakemake --sdm conda), or choose "transformers".'
             ) from None
+        import torch
         from transformers import AutoConfig
 
         self._parameters = vllm.SamplingParams
         self.model = vllm.LLM(
             model=str(model_dir),
             dtype=settings["dtype"],
-            tensor_parallel_size=max(1, settings["gpus"]),
+            tensor_parallel_size=max(1, torch.cuda.device_count()),
             seed=0,  # of the engine; every request carries its own
         )
         self.tokenizer = self.model.get_tokenizer()
