@@ -24,7 +24,7 @@ run: $(VENV)/local.ready
 	@test ! -f results/tables/main.md || { cat results/tables/main.md; echo; echo "The report: $(CURDIR)/results/report.html"; }
 
 test: $(VENV)/test.ready
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/test.ready
 	ruff check .

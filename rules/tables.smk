@@ -157,16 +157,15 @@ rule report:
     conda:
         "../envs/evaluate.yaml"
     params:
-        recipe=lambda wc: canonical({"name": config["name"]}),
+        recipe=lambda wc: canonical(config),
         scores=lambda wc, input: option("--scores", input.scores),
         candidates=lambda wc, input: option("--candidates", input.candidates),
         cards=lambda wc, input: option("--cards", input.cards),
-        configuration=lambda wc: canonical(config),
         code=code_version("report.py"),
     shell:
         "python scripts/report.py --tables {input.tables:q} --figures {input.figures:q}"
         " --funnels {input.funnels:q} {params.scores} {params.candidates} {params.cards}"
-        " --disagreements {input.disagreements:q} --configuration {params.configuration:q}"
+        " --disagreements {input.disagreements:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --output {output.page:q} --log {log:q}"
 
 

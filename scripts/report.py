@@ -1,6 +1,6 @@
 """Write the report of a run: one HTML page with tables, figures, examples and provenance.
 
---candidates: tables of the scored problems, so that the page can show their text.
+The recipe is the whole configuration. --candidates: tables of the scored problems, so that the page can show their text.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def main(options) -> None:
         candidate_files=options.candidates,
         card_files=options.cards,
         disagreement_files=options.disagreements,
-        configuration_file=options.configuration,
+        configuration=options.recipe,
     )
     write_text(options.output, page)
     program.say(f"report: {len(page.encode()):,} bytes")
@@ -38,6 +38,5 @@ if __name__ == "__main__":
     parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
     parser.add_argument("--cards", **several, help="data cards (Markdown)")
     parser.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
-    parser.add_argument("--configuration", type=Path, required=True, help="YAML of this run")
     parser.add_argument("--output", type=Path, required=True, help="HTML file")
     program.run(main, parser)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 from jz3 import cards, figures, markdown_html, report, table_text, tables
 from jz3.io import UserError, provenance, rng, write_json, write_table
 from jz3.records import GRADES, PROBLEMS, SCORES
@@ -123,7 +124,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
         "name": "made up", "table_files": table_files, "figure_files": figure_files,
         "funnel_files": funnels, "score_files": [scores], "candidate_files": [candidates],
         "card_files": [card], "disagreement_files": disagreements,
-        "configuration_file": ROOT / "config.yaml",
+        "configuration": yaml.safe_load((ROOT / "config.yaml").read_text()),
     }  # fmt: skip
 
 
@@ -221,7 +222,7 @@ def test_everything_is_escaped(page):
 
 def test_page_without_optional_parts(run, tmp_path):
     page = report.render(
-        name="n", table_files=run["table_files"][1:], configuration_file=run["configuration_file"]
+        name="n", table_files=run["table_files"][1:], configuration=run["configuration"]
     )
     text = "".join(read(page).text)
     assert "Kept and left out" not in text
@@ -344,7 +345,7 @@ def test_report_program(run, page, tmp_path):
         "--funnels", *run["funnel_files"], "--scores", *run["score_files"],
         "--candidates", *run["candidate_files"], "--cards", *run["card_files"],
         "--disagreements", *run["disagreement_files"],
-        "--configuration", run["configuration_file"], "--recipe", '{"name": "made up"}',
+        "--recipe", json.dumps(run["configuration"]),
     ]  # fmt: skip
     done = run_program("report.py", *arguments, "--output", output)
     assert done.returncode == 0, done.stderr

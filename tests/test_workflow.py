@@ -152,9 +152,8 @@ GRADES = {"answer_benchmark", "grade_answers", *REPORTS}
             {"filtering": {"similarity": 0.9}},
             {"filter_problems", "data_card", "pack_corpus", "train_model", "plot_losses", *GRADES},
         ),
-        ({"teacher": {"concurrency": 3, "timeout_seconds": 99}}, set()),
     ],
-    ids=["learning rate", "answer length", "table rows", "filter", "teacher traffic"],
+    ids=["learning rate", "answer length", "table rows", "filter"],
 )
 def test_a_changed_setting_reruns_its_stage_and_what_follows(project, overlay, rules):
     assert project.planned(overlay=overlay) == rules

@@ -244,12 +244,13 @@ def read_json_lines(path: str | Path) -> list[dict]:
 class Journal:
     """Append-only JSON lines keyed by `key`: what is in it is never done, or paid for, again.
 
-    Every append reaches the disk before it returns. A last line torn by a kill is dropped at
-    opening; a later record of the same key replaces the earlier one.
+    Every append reaches the disk before it returns (with `durable=False` the system: a kill loses
+    nothing, a power cut may). A last line torn by a kill is dropped at opening; a later record of
+    the same key replaces the earlier one.
     """
 
-    def __init__(self, path: str | Path, key: str):
-        self.path, self.key = Path(path), key
+    def __init__(self, path: str | Path, key: str, durable: bool = True):
+        self.path, self.key, self.durable = Path(path), key, durable
         self.records: dict[str, dict] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
@@ -281,7 +282,8 @@ class Journal:
             self._stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             self.records[record[self.key]] = record
         self._stream.flush()
-        os.fsync(self._stream.fileno())
+        if self.durable:
+            os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         """Close the file; the records stay readable in memory."""

@@ -177,7 +177,7 @@ class PackTrainer(transformers.Trainer):
                 lines = {step: line for step, line in journal.records.items() if step <= done}
         if main:
             io.write_text(path, "".join(json.dumps(lines[s]) + "\n" for s in sorted(lines)))
-        self.history = io.Journal(path, "step") if main else None
+        self.history = io.Journal(path, "step", durable=False) if main else None
         self.lines = dict(sorted(lines.items()))
         self.tokens = lines[done]["tokens"] if done else 0
 

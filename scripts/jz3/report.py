@@ -40,18 +40,17 @@ def render(
     candidate_files: Sequence[Path] = (),
     card_files: Sequence[Path] = (),
     disagreement_files: Sequence[Path] = (),
-    configuration_file: Path,
+    configuration: dict[str, Any],
 ) -> str:
     """The page as text. Raises UserError where an input is not what the workflow makes."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    configuration = _text(configuration_file)
     table_rows = [tables.read_csv(path) for path in table_files]
     products = [*score_files, *candidate_files]
     page = environment.from_string(_text(TEMPLATE)).render(
         name=name,
-        kind=kind_of_run(_yaml(configuration_file, configuration)),
+        kind=kind_of_run(configuration),
         sheets=[table_text.layout(rows) for rows in table_rows],
         evidence_rows=_evidence(table_rows),
         figures=[_figure(path, place) for place, path in enumerate(figure_files, 1)],
@@ -61,7 +60,7 @@ def render(
         disagreements=_disagreements(disagreement_files),
         origins=[{"name": _label(path), "text": _origin(path)} for path in products],
         packages=_packages(products),
-        configuration=configuration,
+        configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
     )
     size = len(page.encode())
     if size > LARGEST:
@@ -79,16 +78,6 @@ def _text(path: str | Path) -> str:
         raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}).") from None
-
-
-def _yaml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}).") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: not a configuration.")
-    return value
 
 
 def _card(path: Path) -> dict[str, str]:
