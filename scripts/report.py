@@ -1,6 +1,7 @@
 """Write the report of a run: one HTML page with tables, figures, examples and provenance.
 
-The recipe is the whole configuration. --candidates: tables of the scored problems, so that the page can show their text.
+The recipe is the whole configuration. --candidates: tables of the scored problems, so that the
+page can show their text.
 """
 
 from pathlib import Path
