@@ -25,7 +25,7 @@ COLUMNS = (
 
 def main(options: argparse.Namespace) -> None:
     """Read ANSWERS; write GRADES and the disagreements."""
-    from jz3.evaluation import grade
+    from jz3.grading import grade
     from jz3.symbolic import WORKER
 
     answers = io.read_rows(options.answers, records.ANSWERS)

@@ -544,7 +544,7 @@ def test_programs_end_to_end(tmp_path):
     origin = io.table_origin(web)
     assert origin["code"] == "c0de"
     assert origin["counts"]["documents"] == len(files)
-    assert "web/farm_stand.txt" in origin["inputs"]
+    assert "farm_stand.txt" in origin["inputs"]
     rows = io.read_rows(tmp_path / "one" / "all.parquet", records.PASSAGES)
     assert all(row["passage_id"] == records.passage_id(row["text"]) for row in rows)
     report = io.read_json(tmp_path / "one" / "funnel.json")

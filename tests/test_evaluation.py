@@ -12,10 +12,10 @@ from pathlib import Path
 import answer_benchmark
 import pytest
 from jz3 import io, records
-from jz3.evaluation import grade, prompt_text, stop_strings, with_choices
+from jz3.evaluation import prompt_text, stop_strings, with_choices
 from jz3.execution import isolation
 from jz3.generation import Generated, Request, Sampling
-from jz3.grading import extract_answer
+from jz3.grading import extract_answer, grade
 from jz3.tool_loop import answer_with_programs, requested_program, with_earlier
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"

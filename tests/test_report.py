@@ -345,7 +345,7 @@ def test_report_program(run, page, tmp_path):
         "--funnels", *run["funnel_files"], "--scores", *run["score_files"],
         "--candidates", *run["candidate_files"], "--cards", *run["card_files"],
         "--disagreements", *run["disagreement_files"],
-        "--recipe", json.dumps(run["configuration"]),
+        "--recipe", json.dumps({**run["configuration"], "name": run["name"]}),
     ]  # fmt: skip
     done = run_program("report.py", *arguments, "--output", output)
     assert done.returncode == 0, done.stderr

@@ -228,7 +228,8 @@ def _cycles(config: dict[str, Any]) -> list[str]:
         return ""
 
     circles = {name: needs(name, ()) for name in config["synthesizers"]}
-    return [f"synthesizers.{n}: needs itself ({c})." for n, c in circles.items() if c]
+    ends = [(n, c) for n, c in circles.items() if c.endswith(f"-> {n}")]
+    return [f"synthesizers.{name}: needs itself ({circle})." for name, circle in ends]
 
 
 def _files(config: dict[str, Any], root: Path) -> list[str]:

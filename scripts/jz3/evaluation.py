@@ -1,14 +1,13 @@
-r"""How a model is asked a benchmark's problem, and how its answers are graded.
+r"""How a model is asked a benchmark's problem.
 
 Templates: `jiuzhang`, the headings that the students are trained on, zero-shot (section 4.1);
 `chat`, the checkpoint's own chat template with one user message, for models that are evaluated as
 they are.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
-from . import grading, io, released_grader
+from . import io
 from .answers import bare_choice
 from .templates import question_text
 
@@ -56,36 +55,3 @@ def stop_strings(template: str, mode: str) -> tuple[str, ...]:
     if template == "chat":
         return ("```output",) if mode == "tool" else ()
     return _STOPS[mode]
-
-
-def grade(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield a row of GRADES per row of ANSWERS, and the answer that the authors' search finds.
-
-    Each verdict uses its own search: `strict` grades `predicted`; `released` grades what the
-    authors' rules extract.
-    """
-    verdicts: dict[tuple, bool] = {}
-    for answer in answers:
-        text, gold, choices = answer["text"], answer["gold"], answer["choices"] or []
-        units = answer["benchmark"] not in released_grader.UNITLESS
-        predicted = grading.extract_answer(text, choices)
-        theirs = released_grader.extract(text, choices)
-        questions = (
-            (("strict", predicted, gold), lambda p, g: grading.strict(p, g)),
-            (
-                ("released", theirs, gold, units),
-                lambda p, g, u=units: grading.released(p, g, units=u),
-            ),
-        )
-        for key, rule in questions:
-            if key not in verdicts:
-                verdicts[key] = rule(key[1], key[2])
-        yield (
-            {
-                **{name: answer[name] for name in ("problem_id", "benchmark", "sample", "gold")},
-                "predicted": predicted,
-                "strict": verdicts[questions[0][0]],
-                "released": verdicts[questions[1][0]],
-            },
-            theirs,
-        )

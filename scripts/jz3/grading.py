@@ -6,13 +6,15 @@ leniencies (`released_grader`), for comparison with the paper's numbers.
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from . import released_grader
 from .answers import extract_answer
 from .quantities import FUNCTIONS, compact, known_unit, plain, quantity, same_quantity, split_unit
 from .symbolic import WORKER
 
-__all__ = ["extract_answer", "released", "strict"]
+__all__ = ["extract_answer", "grade", "released", "strict"]
 
 _LONGEST = 600  # characters of an answer that is worth parsing; longer ones must be equal as text
 _DEEPEST = 6  # nested sets and tuples; deeper ones go to the symbolic comparison whole
@@ -271,3 +273,36 @@ def _same_expression(predicted: str, gold: str) -> bool:
     if compact(predicted) == compact(gold):
         return True
     return WORKER.equal("strict", predicted, gold)
+
+
+def grade(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield a row of GRADES per row of ANSWERS, and the answer that the authors' search finds.
+
+    Each verdict uses its own search: `strict` grades `predicted`; `released` grades what the
+    authors' rules extract.
+    """
+    verdicts: dict[tuple, bool] = {}
+    for answer in answers:
+        text, gold, choices = answer["text"], answer["gold"], answer["choices"] or []
+        units = answer["benchmark"] not in released_grader.UNITLESS
+        predicted = extract_answer(text, choices)
+        theirs = released_grader.extract(text, choices)
+        questions = (
+            (("strict", predicted, gold), strict),
+            (
+                ("released", theirs, gold, units),
+                lambda p, g, u=units: released(p, g, units=u),
+            ),
+        )
+        for key, rule in questions:
+            if key not in verdicts:
+                verdicts[key] = rule(key[1], key[2])
+        yield (
+            {
+                **{name: answer[name] for name in ("problem_id", "benchmark", "sample", "gold")},
+                "predicted": predicted,
+                "strict": verdicts[questions[0][0]],
+                "released": verdicts[questions[1][0]],
+            },
+            theirs,
+        )

@@ -120,11 +120,16 @@ def provenance(
     for package in ("torch", "transformers", "peft", "pyarrow", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
+    paths = [Path(path) for path in inputs if Path(path).exists()]
+    names = [path.name for path in paths]
     return {
         "program": program,
         "code": code,
-        "inputs": {
-            "/".join(Path(p).parts[-2:]): file_digest(p)[:16] for p in inputs if Path(p).exists()
+        "inputs": {  # the folder tells inputs of one name apart
+            path.name if names.count(path.name) == 1 else "/".join(path.parts[-2:]): file_digest(
+                path
+            )[:16]
+            for path in paths
         },
         "seed": seed,
         "packages": versions,
