@@ -124,7 +124,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
         "name": "made up", "table_files": table_files, "figure_files": figure_files,
         "funnel_files": funnels, "score_files": [scores], "candidate_files": [candidates],
         "card_files": [card], "disagreement_files": disagreements,
-        "configuration": yaml.safe_load((ROOT / "config.yaml").read_text()),
+        "configuration": {**yaml.safe_load((ROOT / "config.yaml").read_text()), "name": "made up"},
     }  # fmt: skip
 
 
@@ -345,7 +345,7 @@ def test_report_program(run, page, tmp_path):
         "--funnels", *run["funnel_files"], "--scores", *run["score_files"],
         "--candidates", *run["candidate_files"], "--cards", *run["card_files"],
         "--disagreements", *run["disagreement_files"],
-        "--recipe", json.dumps({**run["configuration"], "name": run["name"]}),
+        "--recipe", json.dumps(run["configuration"]),
     ]  # fmt: skip
     done = run_program("report.py", *arguments, "--output", output)
     assert done.returncode == 0, done.stderr
