@@ -1,7 +1,7 @@
 """Run every program of a corpus of tool solutions; put in what it really prints.
 
-A row whose program fails becomes "not_executed", one whose answer differs from what was printed
-"disagrees"; rows rejected before pass unchanged.
+A row whose program fails becomes "not_executed"; a stated answer that differs from what was printed
+is marked and replaced by it. Rows rejected before pass unchanged.
 """
 
 from pathlib import Path

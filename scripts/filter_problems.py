@@ -30,9 +30,11 @@ def main(options):
     for name, step in funnel["filters"].items():
         program.say(f"{name}: {step['in']} in, {step['rejected']} rejected, {step['out']} out")
     if not funnel["kept"]:
+        # Snakemake removes what a failed job wrote: the counts must be in the line itself.
+        counts = ", ".join(f"{number} {status}" for status, number in funnel["rejected"].items())
         raise io.UserError(
-            f"no problem of {funnel['written']} passed the filters; see {options.report} and"
-            f" {options.rejected}. Ask for more `prompts`, or train the synthesizer on more pairs."
+            f"no problem of {funnel['written']} passed the filters ({counts}). Ask for more"
+            " `prompts`, train the synthesizer on more pairs, or take a filter out."
         )
 
 

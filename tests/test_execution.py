@@ -294,17 +294,21 @@ def test_rows_get_the_real_output_and_their_status():
         row("x = 4"),
         row("print(4)", status="truncated"),
         row("print(4)", mode="cot"),
+        row("print(1)\nprint(5)"),
     ]
     done = execute_rows(rows, SETTINGS)
     assert [r["status"] for r in done] == [
-        "kept", "disagrees", "not_executed", "not_executed", "truncated", "kept",
+        "kept", "kept", "not_executed", "not_executed", "truncated", "kept", "disagrees",
     ]  # fmt: skip
-    assert [r["executed"] for r in done] == [True, True, False, False, None, None]
-    assert [r["answer_agrees"] for r in done] == [True, False, None, None, None, None]
+    assert [r["executed"] for r in done] == [True, True, False, False, None, None, True]
+    assert [r["answer_agrees"] for r in done] == [True, False, None, None, None, None, False]
+    assert (done[1]["answer"], done[1]["solution"]) == (
+        "5", "```python\nprint(2 + 3)\n```\n```output\n5\n```\n\nThe answer is \\boxed{5}.",
+    )  # fmt: skip
     assert done[0]["solution"] == (
         "```python\nprint(2 + 2)\n```\n```output\n4\n```\n\nThe answer is \\boxed{4}."
     )
-    assert done[4:] == rows[4:]
+    assert done[4:6] == rows[4:6]
     assert rows[0]["executed"] is None
 
 

@@ -74,6 +74,11 @@ def _limits(recipe: dict) -> str:
             "Each kept program ran and printed the answer that is stated. That the program solves"
             " the problem as asked is not verified."
         )
+    elif recipe["mode"] == "tool" and "executed" in filters:
+        checked = (
+            "Each kept program ran; the stated answer is what it printed. That the program solves"
+            " the problem as asked is not verified."
+        )
     else:
         checked = "Solutions are not verified: reasoning and answer may be wrong."
     if "contaminated" in filters:

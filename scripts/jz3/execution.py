@@ -30,6 +30,7 @@ from .program import Progress
 from .prompts import program_of
 
 _ALLOW = "JZ3_ALLOW_UNISOLATED"
+_LONGEST_ANSWER = 40  # characters of a printed value that can stand as an answer
 _WALL = 3  # wall-clock limit in multiples of the limit on processor time
 
 
@@ -244,8 +245,10 @@ def execute_rows(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[d
     """Run the program of every tool solution still kept (PROBLEMS rows; others pass unchanged).
 
     The solution becomes program, "```output" block with what was printed, and closing sentence.
-    A row whose program fails or prints nothing becomes "not_executed"; one whose answer differs
-    from what was printed, "disagrees".
+    A row whose program fails or prints nothing becomes "not_executed". `answer_agrees` says
+    whether the stated answer is what was printed (the filter of that name rejects the others);
+    where it is not, the printed value takes its place, since the statement was written before
+    the program ran. With several lines printed there is no such value: "disagrees".
     """
     places = [i for i, row in enumerate(rows) if row["mode"] == "tool" and row["status"] == "kept"]
     programs = [program_of(rows[i]["solution"]) for i in places]
@@ -261,7 +264,13 @@ def execute_rows(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[d
         row["solution"] = with_output(row["solution"], program, execution.output)
         row["answer_agrees"] = agrees(execution.output, row["answer"])
         if not row["answer_agrees"]:
-            row["status"] = "disagrees"
+            printed = execution.output.strip()
+            if "\n" in printed or len(printed) > _LONGEST_ANSWER:
+                row["status"] = "disagrees"
+                continue
+            head = row["solution"].rpartition("```")[0]
+            row["answer"] = printed
+            row["solution"] = f"{head}```\n\nThe answer is \\boxed{{{printed}}}."
     return done
 
 
