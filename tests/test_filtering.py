@@ -299,7 +299,7 @@ def test_program_with_nothing_kept_leaves_the_report_and_says_so(tmp_path):
     result = run_program(tmp_path, [problem(2, status="truncated", finish_reason="length")])
     assert result.returncode == 1
     assert "no problem of 1 passed the filters" in result.stderr
-    assert "report.json" in result.stderr
+    assert "(1 truncated)" in result.stderr
     assert "Traceback" not in result.stderr
     assert io.read_json(tmp_path / "report.json")["rejected"] == {"truncated": 1}
     rejected = io.read_rows(tmp_path / "rejected.parquet", records.PROBLEMS)
