@@ -96,6 +96,7 @@ def test_tool_solutions_show_what_programs_print(project):
     rows = pq.read_table(
         project.folder / "results/tests/synthesis/tool/problems.parquet"
     ).to_pylist()
+    compared = 0
     for row in rows:
         code = re.search(r"```python\n(.*?)```", row["solution"], flags=re.DOTALL)[1]
         shown = re.search(r"```output\n(.*?)```", row["solution"], flags=re.DOTALL)[1]
