@@ -52,6 +52,16 @@ class Project:
             text=True,
         )
 
+    def start(self, configuration):
+        """Start Snakemake as a process group of its own, to be killed whole."""
+        return subprocess.Popen(
+            self.command(configuration=configuration),
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def planned(self, **options):
         """Rules that a run would execute."""
         output = self.run("--dry-run", **options).stdout
@@ -183,13 +193,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
     overlay = {"results": "results/killed"}
     (project.folder / "killed.yaml").write_text(yaml.safe_dump(overlay))
     configuration = [*CONFIGURATION, "killed.yaml"]
-    process = subprocess.Popen(
-        project.command(configuration=configuration),
-        cwd=project.folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = project.start(configuration)
     logs = project.folder / "results/killed/logs"
     moments = [  # while the teacher answers, a synthesizer trains, candidates are scored
         logs / "distillation/ask_teacher.random_tool.log",
@@ -203,13 +207,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         project.run("--unlock", configuration=configuration)
-        process = subprocess.Popen(
-            project.command(configuration=configuration),
-            cwd=project.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        process = project.start(configuration)
     assert process.wait() == 0
     first, again = project.products(), project.products("results/killed")
     assert set(first) == set(again)
