@@ -13,7 +13,6 @@ from jz3 import io, program
 def main(options) -> None:
     """Train on the packs and save."""
     import torch
-    import transformers
     from jz3 import packing, training
 
     recipe = options.recipe
@@ -21,18 +20,16 @@ def main(options) -> None:
     packs = packing.PackFile(options.packed)
     key = [recipe, options.seed, options.code, io.file_digest(options.packed)]
     state = training.open_state(options.state, [*key, io.file_digest(options.base)])
-    trainer = training.train(
-        training.load_model(options.base),
+    training.train_checkpoint(
+        options.base,
         packs,
         recipe,
+        options.output,
         seed=options.seed,
         state=state,
         history=options.history,
         what="training the model",
     )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
-    training.save_checkpoint(trainer, tokenizer, recipe["dtype"], options.output)
-    training.close_state(state)
 
 
 if __name__ == "__main__":

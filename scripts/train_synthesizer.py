@@ -42,17 +42,16 @@ def main(options) -> None:
         f"{len(pairs)} pairs, {len(documents)} usable, {sum(d.truncated for d in documents)} cut"
         f" to {recipe['length']} tokens, in {len(packs)} packs"
     )
-    trainer = training.train(
-        training.load_model(options.base),
+    training.train_checkpoint(
+        options.base,
         packs,
         recipe,
+        options.output,
         seed=options.seed,
         state=state,
         history=options.history,
         what="training the synthesizer",
     )
-    training.save_checkpoint(trainer, tokenizer, recipe["dtype"], options.output)
-    training.close_state(state)
 
 
 if __name__ == "__main__":

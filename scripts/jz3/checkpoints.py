@@ -47,9 +47,8 @@ def make(
     """Make the checkpoint that `entry` describes, as the folder `destination` (whole or absent).
 
     entry: `kind` and
-        gguf: `digits` (restore the tokenizer's split of numbers into single digits), `tied`
-            (make the output layer the embedding again, where quantisation parted them), `dtype`;
-            the file is `gguf`;
+        gguf: `digits` (restore the tokenizer's split of numbers into single digits), `dtype`; the
+            file is `gguf`;
         hub: `repository`, `revision`; a broken-off download goes on from `state`;
         local: `path`;
         random: `hidden_size`, `layers`, `heads`, `intermediate_size`, `vocabulary`, `dtype`; drawn
@@ -148,10 +147,6 @@ def _from_gguf(gguf: Path, folder: Path, entry: dict, name: str) -> None:
         dtype=torch.float32,
         quantization_config=GgufConfig(dequantize=True),  # else it could not be saved
     )
-    if entry.get("tied"):
-        model.config.tie_word_embeddings = True
-        model.tie_weights()
-        model.lm_head.weight = model.get_input_embeddings().weight
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -262,7 +257,7 @@ def _random(entry: dict, folder: Path, name: str, seed: int) -> None:
         intermediate_size=int(entry["intermediate_size"]),
         num_hidden_layers=int(entry["layers"]),
         num_attention_heads=int(entry["heads"]),
-        num_key_value_heads=int(entry.get("key_value_heads") or entry["heads"]),
+        num_key_value_heads=int(entry["heads"]),
         max_position_embeddings=_CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
