@@ -3,6 +3,7 @@
 #   snakemake                              the miniature (config.yaml)
 #   snakemake --profile slurm              the paper (config.paper.yaml) on a cluster
 #   snakemake corpus | influence | ...     up to a stage
+#   snakemake estimate | preflight         what a run takes, and whether it can start
 #
 # Stages are in the paper's order; docs/replication.md maps its sections to these rules.
 
@@ -33,6 +34,11 @@ include: "rules/synthesis.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/tables.smk"
+include: "rules/planning.smk"
+
+
+onstart:
+    refuse_orphans()
 
 
 rule all:

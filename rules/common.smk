@@ -15,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
+from jz3 import orphans, sizing
 from jz3.code_version import code_version as digest_of_program
 from jz3.configuration import mistakes
 from jz3.io import UserError, digest
@@ -69,6 +70,7 @@ wildcard_constraints:
     model=names(config["models"]),
     mode="cot|tool",
     shard=r"\d{5}",
+    kind="train|vllm|evaluate",
     table=names(config["tables"]),
 
 
@@ -106,6 +108,8 @@ def option(flag, paths):
 
 # ------------------------------------------------------------------ settings and resources
 
+CPUS_PER_GPU = 4
+
 
 def numerics():
     """Settings of programs that compute with torch."""
@@ -121,22 +125,51 @@ def generation():
     }
 
 
-def parameters(name):
-    """Billions of parameters of a checkpoint, for sizing."""
-    return config["checkpoints"][name]["parameters"]
+# What jobs ask for, from the sizes in the configuration (docs/cluster.md).
+PLAN = sizing.plan(config)
 
 
-def base_of(section, name):
-    """The checkpoint that a synthesizer or model starts from."""
-    entry = config[section][name]
-    return entry.get("released") or entry["base"]
+def asked(rule, name):
+    """Resources of a rule: `resources: **asked("train_model", "{model}")`.
+
+    `name` is the entry of the plan, from the rule's wildcards. A job on several nodes runs srun
+    itself, which Slurm's executor is told by `mpi`; a resource that is None is not asked for.
+    """
+
+    def work(wildcards):
+        return PLAN[rule, name.format(**dict(wildcards.items()))]
+
+    def on_several_nodes(value):
+        return lambda wildcards: (
+            value(work(wildcards)) if work(wildcards).nodes > 1 else None
+        )
+
+    def cpus(wildcards):
+        made = work(wildcards)
+        return CPUS_PER_GPU * made.gpus // made.nodes or None
+
+    return {
+        "gpu": lambda wildcards: work(wildcards).gpus,
+        "nodes": lambda wildcards: work(wildcards).nodes,
+        "mem_mb": lambda wildcards, attempt: sizing.memory(
+            work(wildcards), config["sizing"], attempt
+        ),
+        "runtime": lambda wildcards, attempt: sizing.minutes(
+            work(wildcards), config["sizing"], attempt
+        ),
+        "cpus_per_task": cpus,
+        "mpi": on_several_nodes(lambda made: "srun"),
+        "tasks": on_several_nodes(lambda made: made.nodes),
+        "tasks_per_gpu": on_several_nodes(lambda made: 0),
+    }
 
 
-def training_memory(billions, attempt=1):
-    """Megabytes of host memory: 16 bytes per parameter in training, plus activations."""
-    return int((4000 + 24_000 * billions) * attempt)
+# ------------------------------------------------------------------ before anything starts
 
 
-def generation_memory(billions, attempt=1):
-    """Megabytes of host memory: weights twice while loading, plus the cache."""
-    return int((4000 + 6_000 * billions) * attempt)
+def refuse_orphans():
+    """Stop where Slurm jobs of a killed run still write here."""
+    try:
+        orphans.refuse(Path.cwd())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None

@@ -92,8 +92,7 @@ rule ask_teacher:
         "../envs/data.yaml"
     threads: 1 if config["teacher"]["base_url"] else config["compute"]["threads"]
     resources:
-        mem_mb=lambda wc, attempt: 6000 * attempt,
-        runtime=720,
+        **asked("ask_teacher", "{distillation}"),
     params:
         recipe=lambda wc: canonical(teacher_recipe(wc)),
         code=code_version("ask_teacher.py"),

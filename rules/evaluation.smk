@@ -24,11 +24,7 @@ rule answer_benchmark:
         "../envs/vllm.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=config["compute"]["gpus"]["generate"],
-        mem_mb=lambda wc, attempt: generation_memory(
-            parameters(base_of("models", wc.model)), attempt
-        ),
-        runtime=lambda wc, attempt: 240 * attempt,
+        **asked("answer_benchmark", "{model}/{mode}/{benchmark}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -42,7 +38,8 @@ rule answer_benchmark:
         seed=config["seed"],
         state=in_results("evaluation/{model}/{mode}/{benchmark}/state"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/answer_benchmark.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/answer_benchmark.py"
         " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
         " --state {params.state:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q}"

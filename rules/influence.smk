@@ -26,12 +26,7 @@ rule synthesize_candidates:
         "../envs/vllm.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=config["compute"]["gpus"]["generate"],
-        mem_mb=lambda wc, attempt: generation_memory(
-            parameters(base_of("synthesizers", influence_entry(wc)["synthesizer"])),
-            attempt,
-        ),
-        runtime=lambda wc, attempt: 480 * attempt,
+        **asked("synthesize_candidates", "{influence}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -48,7 +43,8 @@ rule synthesize_candidates:
         exclude=lambda wc, input: option("--exclude", input.exclude),
         state=in_results("influence/{influence}/state/synthesize_candidates"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/synthesize_candidates.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/synthesize_candidates.py"
         " --passages {input.passages:q} {params.exclude} --prompts {params.folder:q}"
         " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q}"
@@ -70,9 +66,7 @@ rule train_reference:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=min(1, config["compute"]["gpus"]["train"]),
-        mem_mb=reference_memory,
-        runtime=lambda wc, attempt: 720 * attempt,
+        **asked("train_reference", "{influence}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -86,7 +80,8 @@ rule train_reference:
         seed=config["seed"],
         state=in_results("influence/{influence}/state/train_reference"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/train_reference.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/train_reference.py"
         " --candidates {input.candidates:q} --base {input.base:q} --state {params.state:q}"
         " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.reference:q} --log {log:q}"
@@ -113,9 +108,7 @@ rule target_gradients:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=min(1, config["compute"]["gpus"]["train"]),
-        mem_mb=reference_memory,
-        runtime=lambda wc, attempt: 240 * attempt,
+        **asked("target_gradients", "{influence}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -130,7 +123,8 @@ rule target_gradients:
         seed=config["seed"],
         state=in_results("influence/{influence}/state/target_gradients"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/target_gradients.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/target_gradients.py"
         " --reference {input.reference:q} --base {input.base:q} --targets {input.targets:q}"
         " --state {params.state:q} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.gradients:q} --log {log:q}"
@@ -153,9 +147,7 @@ rule score_influence:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=min(1, config["compute"]["gpus"]["train"]),
-        mem_mb=reference_memory,
-        runtime=lambda wc, attempt: 720 * attempt,
+        **asked("score_influence", "{influence}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -171,7 +163,8 @@ rule score_influence:
         seed=config["seed"],
         state=in_results("influence/{influence}/state/score_influence"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/score_influence.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/score_influence.py"
         " --candidates {input.candidates:q} --reference {input.reference:q}"
         " --base {input.base:q} --gradients {input.gradients:q} --state {params.state:q}"
         " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"

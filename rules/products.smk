@@ -141,13 +141,6 @@ def reference_base(wildcards):
     return checkpoint(influence_entry(wildcards)["reference"]["base"])
 
 
-def reference_memory(wildcards, attempt):
-    """Host memory of the gradient jobs."""
-    return training_memory(
-        parameters(influence_entry(wildcards)["reference"]["base"]), attempt
-    )
-
-
 def earlier_picks(wildcards):
     """Random picks of the same mode: texts that the teacher has seen are no candidates."""
     return [
@@ -166,11 +159,6 @@ def corpus_entry(wildcards):
     return config["corpora"][wildcards.corpus]
 
 
-def corpus_base(wildcards):
-    """Billions of parameters of the corpus's synthesizer."""
-    return parameters(base_of("synthesizers", corpus_entry(wildcards)["synthesizer"]))
-
-
 def shards(wildcards):
     """Shards of a corpus, executed where solutions are programs."""
     entry = corpus_entry(wildcards)
@@ -179,6 +167,12 @@ def shards(wildcards):
         f"<results>/synthesis/{wildcards.corpus}/{kind}/{number:05d}.parquet"
         for number in range(entry["shards"])
     ]
+
+
+def execution_memory():
+    """Megabytes of host memory for running model-written programs."""
+    settings = config["execution"]
+    return 2000 + settings["workers"] * settings["memory_mb"]
 
 
 def test_splits():
@@ -293,3 +287,37 @@ def subsets(entry):
         for name, test in tests.items()
         if test.get("problems") and "source" in test
     ]
+
+
+# ------------------------------------------------------------------ planning
+
+NODE_KINDS = ["train", "vllm", "evaluate"]  # by the software that the jobs use: envs/
+
+
+def node_threads(wildcards):
+    """Cores of one kind of job."""
+    if wildcards.kind == "evaluate":
+        return config["execution"]["workers"]
+    return config["compute"]["threads"]
+
+
+def node_request(wildcards):
+    """What the largest job of a kind asks of one node, and what the run leaves on the disk."""
+    programs = {
+        "train": ("train_synthesizer", "train_reference", "train_model"),
+        "vllm": ("synthesize", "synthesize_candidates", "answer_benchmark"),
+        "evaluate": (),
+    }[wildcards.kind]
+    works = [work for (rule, _), work in PLAN.items() if rule in programs]
+    return {
+        "results": config["results"],
+        "gpus": max((work.gpus // work.nodes for work in works), default=0),
+        "memory_mb": max(
+            (sizing.memory(work, config["sizing"]) for work in works),
+            default=execution_memory(),
+        ),
+        "disk": sum(work.disk for work in PLAN.values()),
+        "gpu_memory_gb": config["sizing"]["gpu_memory_gb"],
+        "dtype": config["compute"]["dtype"],
+        "engine": config["compute"]["generation"],
+    }

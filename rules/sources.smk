@@ -65,7 +65,7 @@ rule fetch_model:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        mem_mb=lambda wc, attempt: generation_memory(parameters(wc.checkpoint), attempt),
+        **asked("fetch_model", "{checkpoint}"),
     params:
         recipe=lambda wc: canonical(
             {

@@ -27,9 +27,7 @@ rule synthesize:
         "../envs/vllm.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=config["compute"]["gpus"]["generate"],
-        mem_mb=lambda wc, attempt: generation_memory(corpus_base(wc), attempt),
-        runtime=lambda wc, attempt: 480 * attempt,
+        **asked("synthesize", "{corpus}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -45,7 +43,8 @@ rule synthesize:
         folder=lambda wc: prompt_folder(corpus_entry(wc)["mode"]),
         state=in_results("synthesis/{corpus}/state/{shard}"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/synthesize.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/synthesize.py"
         " --passages {input.passages:q} --prompts {params.folder:q}"
         " --synthesizer {input.synthesizer:q} --shard {wildcards.shard:q}"
         " --state {params.state:q} --seed {params.seed}"
@@ -69,10 +68,7 @@ rule execute_solutions:
         "../envs/evaluate.yaml"
     threads: config["execution"]["workers"]
     resources:
-        mem_mb=lambda wc, attempt: (
-            2000 + config["execution"]["workers"] * config["execution"]["memory_mb"]
-        )
-        * attempt,
+        mem_mb=lambda wc, attempt: execution_memory() * attempt,
         runtime=120,
     params:
         recipe=lambda wc: canonical(config["execution"]),

@@ -26,11 +26,7 @@ rule train_synthesizer:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=config["compute"]["gpus"]["train"],
-        mem_mb=lambda wc, attempt: training_memory(
-            parameters(base_of("synthesizers", wc.synthesizer)), attempt
-        ),
-        runtime=lambda wc, attempt: 720 * attempt,
+        **asked("train_synthesizer", "{synthesizer}"),
     params:
         recipe=lambda wc: canonical(
             {
@@ -42,7 +38,8 @@ rule train_synthesizer:
         seed=config["seed"],
         state=in_results("synthesizers/{synthesizer}/state"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/train_synthesizer.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/train_synthesizer.py"
         " --pairs {input.pairs:q} --base {input.base:q} --state {params.state:q}"
         " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.model:q} --history {output.history:q} --log {log:q}"

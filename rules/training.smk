@@ -57,18 +57,15 @@ rule train_model:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=config["compute"]["gpus"]["train"],
-        mem_mb=lambda wc, attempt: training_memory(
-            parameters(base_of("models", wc.model)), attempt
-        ),
-        runtime=lambda wc, attempt: 2880 * attempt,
+        **asked("train_model", "{model}"),
     params:
         recipe=lambda wc: canonical({**model_recipe(wc), **numerics()}),
         code=code_version("train_model.py"),
         seed=config["seed"],
         state=in_results("models/{model}/state"),
     shell:
-        "python scripts/gpus.py {resources.gpu} scripts/train_model.py"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/train_model.py"
         " --packed {input.packed:q} --base {input.base:q} --state {params.state:q}"
         " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.model:q} --history {output.history:q} --log {log:q}"

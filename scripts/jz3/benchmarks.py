@@ -47,8 +47,8 @@ def prepare(
     Rows from files come in an order, and a choice of `problems`, that depend on the problems
     only: not on the order of the file, nor on the seed. Generated ones depend on the seed.
 
-    Raises UserError on an unreadable file, an unknown column, generator or `take`, and where no
-    or too few problems remain.
+    Raises UserError on an unreadable file, another number of rows than `size`, an unknown column,
+    generator or `take`, and where no or too few problems remain.
     """
     where = f"benchmark {benchmark}, split {split}"
     wanted = int(entry.get("problems") or 0)
@@ -73,6 +73,11 @@ def prepare(
             else:
                 rows.append(row)
     read = len(rows) + dropped.total()
+    if read != entry.get("size", read):
+        raise UserError(
+            f"{where}: {read} rows, not {entry['size']} as the configuration's `size` says. Is it"
+            " another version of the file?"
+        )
     if not rows:
         raise UserError(
             f'{where}: no answer in any of {read} rows with take "{settings.take}"'

@@ -95,7 +95,7 @@ def _references(config: dict[str, Any]) -> list[str]:
         wanted = _CHECKPOINT_KEYS[entry["kind"]]
         for key in sorted(wanted - entry.keys()):
             lines.append(f"{place}.{key}: missing (kind {entry['kind']} needs it).")
-        for key in sorted(entry.keys() - wanted - {"kind", "parameters"}):
+        for key in sorted(entry.keys() - wanted - {"kind", "parameters", "active_parameters"}):
             lines.append(f"{place}.{key}: not used by kind {entry['kind']}; remove it.")
         if "source" in entry:
             refer(f"{place}.source", entry["source"], "sources")

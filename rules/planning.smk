@@ -1,0 +1,64 @@
+# Before a run: what it would take, and whether it can start. Neither makes a product.
+#
+# Reads:  the whole configuration
+# Writes: <results>/preflight/{kind}.json   findings on a node, removed once they are shown
+
+
+localrules:
+    estimate,
+    preflight,
+
+
+rule estimate:
+    """Target: print tokens, GPU-hours, time, money and disk of the run."""
+    log:
+        "<results>/logs/planning/estimate.log",
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        recipe=lambda wc: canonical(config),
+        code=code_version("estimate.py"),
+    shell:
+        "python scripts/estimate.py --recipe {params.recipe:q} --code {params.code:q}"
+        " | tee {log:q}"
+
+
+rule check_node:
+    """Look at the machine that one kind of job is sent to."""
+    output:
+        findings=temp("<results>/preflight/{kind}.json"),
+    log:
+        "<results>/logs/planning/check_node.{kind}.log",
+    benchmark:
+        "<results>/timings/planning/check_node.{kind}.tsv"
+    conda:
+        "../envs/{kind}.yaml"
+    threads: node_threads
+    resources:
+        gpu=lambda wc: node_request(wc)["gpus"],
+        nodes=1,
+        mem_mb=lambda wc: node_request(wc)["memory_mb"],
+        runtime=15,
+    params:
+        recipe=lambda wc: canonical(node_request(wc)),
+        code=code_version("check_node.py"),
+    shell:
+        "exec python scripts/gpus.py --gpus {resources.gpu} scripts/check_node.py"
+        " --kind {wildcards.kind:q} --recipe {params.recipe:q}"
+        " --code {params.code:q} --output {output.findings:q} --log {log:q}"
+
+
+rule preflight:
+    """Target: say whether a run can start, on the nodes and here."""
+    input:
+        nodes=expand("<results>/preflight/{kind}.json", kind=NODE_KINDS),
+    log:
+        "<results>/logs/planning/preflight.log",
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        recipe=lambda wc: canonical(config),
+        code=code_version("preflight.py"),
+    shell:
+        "python scripts/preflight.py --nodes {input.nodes:q} --recipe {params.recipe:q}"
+        " --code {params.code:q} | tee {log:q}"

@@ -1,0 +1,37 @@
+"""Look at the machine that this job runs on: devices, memory, disk, software, sandbox.
+
+Writes the findings as JSON and ends well whatever they are; `preflight` judges.
+"""
+
+import functools
+import socket
+from pathlib import Path
+
+from jz3 import io, preflight, program
+
+
+def main(options) -> None:
+    """Run the checks of one kind of job."""
+    wanted, kind = options.recipe, options.kind
+    packages = preflight.PACKAGES[kind]
+    if kind == "vllm":
+        packages += (wanted["engine"],) if wanted["engine"] != "transformers" else ()
+    checks = [
+        functools.partial(preflight.software, packages),
+        functools.partial(preflight.memory, wanted["memory_mb"]),
+        functools.partial(preflight.storage, Path(wanted["results"]), wanted["disk"]),
+    ]
+    if kind in ("train", "vllm"):
+        device = (wanted["gpus"], wanted["gpu_memory_gb"], wanted["dtype"])
+        checks.append(functools.partial(preflight.devices, *device))
+    if kind in ("evaluate", "vllm"):
+        checks.append(preflight.isolation)
+    found = preflight.examine(checks)
+    io.write_json(options.output, {"kind": kind, "host": socket.gethostname(), "findings": found})
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--kind", required=True, choices=["train", "vllm", "evaluate"])
+    parser.add_argument("--output", type=Path, required=True, help="findings to write, JSON")
+    program.run(main, parser)

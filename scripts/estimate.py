@@ -1,0 +1,136 @@
+"""Print what a run would take, from its configuration alone: tokens, GPU-hours, time, money, disk.
+
+An estimate for planning: the speeds and text lengths of the configuration's `sizing`, and the
+formulas of docs/cluster.md. Nothing is fetched or computed.
+"""
+
+from itertools import groupby
+
+from jz3 import program, sizing
+
+COLUMNS = ("stage", "job", "jobs", "GPUs", "tokens", "GPU-hours", "hours", "dollars", "disk")
+
+
+def short(value: float, unit: str = "") -> str:
+    """A number with three digits and a letter for thousands, millions, ... ("-" for none)."""
+    if not value:
+        return "-"
+    for scale, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * scale:
+            return f"{value / scale:.3g} {letter}{unit}"
+    return f"{value:.3g}{f' {unit}' if unit else ''}"
+
+
+def hours(value: float) -> str:
+    """Hours with one decimal, minutes below one hour."""
+    if not value:
+        return "-"
+    return f"{value:,.1f}" if value >= 1 else f"{max(1, round(60 * value))} min"
+
+
+def wall(works: list[sizing.Work], settings: dict) -> float:
+    """Hours that one stage takes: side by side on GPUs, one after the other without."""
+    on_gpus = [work for work in works if work.gpus]
+    without = [work for work in works if not work.gpus]
+    together = sum(work.gpu_hours for work in on_gpus) / settings["gpus_at_once"]
+    longest = max((work.hours for work in on_gpus), default=0)
+    return max(together, longest) + sum(work.jobs * work.hours for work in without)
+
+
+def line(works: list[sizing.Work], stage: str, job: str, settings: dict) -> list[str]:
+    """One row of the table."""
+    gpus = {work.gpus for work in works}
+    nodes = {work.nodes for work in works}
+    each = str(gpus.pop()) if len(gpus) == 1 else f"{min(gpus)}-{max(gpus)}"
+    if nodes != {1}:
+        each += f" on {max(nodes)} nodes"
+    return [
+        stage,
+        job,
+        f"{sum(work.jobs for work in works):,}",
+        each if each != "0" else "-",
+        short(sum(work.tokens for work in works)),
+        hours(sum(work.gpu_hours for work in works)),
+        hours(wall(works, settings)),
+        f"{sum(work.dollars for work in works):,.2f}" if any(w.dollars for w in works) else "-",
+        short(sum(work.disk for work in works), "B"),
+    ]
+
+
+def rows(works: list[sizing.Work], settings: dict) -> list[list[str]]:
+    """The table: a row per entry (evaluations: per model and mode), and a total per stage."""
+    made = []
+    for stage, group in groupby(works, key=lambda work: work.stage):
+        members = list(group)
+
+        def entry(work: sizing.Work) -> tuple[str, str]:
+            return work.rule, work.name.rsplit("/", 1)[0]
+
+        for (rule, name), part in groupby(members, key=entry):
+            made.append(line(list(part), stage, f"{rule} {name}", settings))
+        if len(members) > 1:
+            made.append(line(members, stage, "together", settings))
+    return made
+
+
+def notes(config: dict, works: list[sizing.Work]) -> list[str]:
+    """What the table does not say."""
+    settings, teacher = config["sizing"], config["teacher"]
+    stages = [list(group) for _, group in groupby(works, key=lambda work: work.stage)]
+    time = sum(wall(group, settings) for group in stages)
+    gpu_hours = sum(work.gpu_hours for work in works)
+    where = f"on {settings['gpus_at_once']} GPUs at once" if gpu_hours else "on this machine"
+    lines = [f"Time: about {time:,.1f} hours {where}, one stage after the other."]
+    if gpu_hours and settings["gpu_hour_dollars"]:
+        cost = gpu_hours * settings["gpu_hour_dollars"]
+        lines.append(f"GPUs: {gpu_hours:,.0f} hours, {cost:,.0f} dollars at the price in `sizing`.")
+    dollars = sum(work.dollars for work in works)
+    if dollars:
+        price = teacher["prices"][teacher["model"]]
+        most = sum(
+            entry["passages"]
+            * (
+                settings["tokens"][entry["mode"]]["prompt"] * price["input"]
+                + teacher["max_tokens"] * price["output"]
+            )
+            for entry in config["distillation"].values()
+        )
+        lines.append(
+            f"Teacher: about {dollars:,.0f} dollars; {most / 1e6:,.0f} if every answer had the"
+            " longest length; nothing is sent beyond teacher.budget_dollars,"
+            f" {teacher['budget_dollars']:,.0f}."
+        )
+    training = [work for work in works if work.rule == "train_model"]
+    if training:
+        # Two states are kept, each of float32 weights and two moments.
+        state = max(2 * 12 / sizing.WEIGHT_BYTES * work.disk for work in training)
+        lines.append(f"Disk: while a model trains, up to {short(state, 'B')} more for its state.")
+    unknown = [n for n, e in config["corpora"].items() if e.get("prompts") == 0]
+    if unknown:
+        lines.append(f"Not counted: corpora that use every passage ({', '.join(unknown)}).")
+    return lines
+
+
+def table(lines: list[list[str]]) -> str:
+    """Columns aligned by spaces: the first two to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [list(COLUMNS), *lines]) for i in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [list(COLUMNS), *lines]
+    )
+
+
+def main(options) -> None:
+    """Print the estimate."""
+    config = options.recipe
+    works = list(sizing.plan(config).values())
+    print(table(rows(works, config["sizing"])))
+    print()
+    print("\n".join(notes(config, works)))
+
+
+if __name__ == "__main__":
+    program.run(main, program.parser(__doc__))

@@ -1,0 +1,250 @@
+"""What must hold on a machine before long jobs are sent there, found out by trying.
+
+Each check returns findings: a name, a state (ok | warn | fail) and what was found, with what to do.
+"""
+
+import fcntl
+import importlib.metadata
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from . import execution, sizing
+
+STATES = ("ok", "warn", "fail")
+PACKAGES = {
+    "head": ("snakemake", "pyarrow"),
+    "train": ("torch", "transformers", "accelerate", "peft"),
+    "vllm": ("torch", "transformers"),
+    "evaluate": ("math-verify", "sympy", "pandas"),
+}
+HUB = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    state: str
+    text: str
+
+
+def ok(name: str, text: str) -> Finding:
+    """A check that passed."""
+    return Finding(name, "ok", text)
+
+
+def judged(name: str, good: bool, text: str, advice: str, bad: str = "fail") -> Finding:
+    """`ok` with what was found, or `bad` with that and what to do."""
+    return ok(name, text) if good else Finding(name, bad, f"{text}. {advice}")
+
+
+def examine(checks: list[Callable[[], Iterator[Finding]]]) -> list[dict[str, str]]:
+    """All findings as plain values; a check that breaks is a finding itself."""
+    found = []
+    for check in checks:
+        try:
+            found += check()
+        except Exception as error:
+            found.append(
+                Finding(
+                    getattr(check, "func", check).__name__,
+                    "fail",
+                    f"{type(error).__name__}: {error}",
+                )
+            )
+    return [asdict(finding) for finding in found]
+
+
+# ---------------------------------------------------------------- any machine
+
+
+def software(names: tuple[str, ...]) -> Iterator[Finding]:
+    """The packages of this kind of job, and their versions."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(
+                "software", "fail", f"{name} is not installed. See envs/ and docs/cluster.md."
+            )
+    yield ok("software", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def memory(wanted_mb: int) -> Iterator[Finding]:
+    """Host memory that this job may use, against what such jobs ask for."""
+    found = _available_mb()
+    yield judged(
+        "memory",
+        found >= 0.9 * wanted_mb,
+        f"{found:,} MB available, {wanted_mb:,} MB asked for",
+        "Give the job more, or correct `sizing`.",
+        bad="warn",
+    )
+
+
+def _available_mb() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    limits = [kilobytes["MemAvailable"] // 1024]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if Path(path).exists() and (text := Path(path).read_text().strip()).isdigit():
+            limits.append(int(text) >> 20)
+    return min(limits)
+
+
+def devices(gpus: int, memory_gb: float, dtype: str) -> Iterator[Finding]:
+    """GPUs that the job sees, against what it asked for."""
+    import torch
+
+    if not gpus:
+        yield ok("devices", f"no GPU asked for; {len(os.sched_getaffinity(0))} cores")
+        return
+    count = torch.cuda.device_count()
+    advice = "Is the driver older than torch's CUDA, or the partition without GPUs?"
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    seen = f"{count} GPUs seen, {gpus} asked for, CUDA_VISIBLE_DEVICES={given}"
+    yield judged("devices", count >= gpus, seen, advice)
+    for number in range(count):
+        properties = torch.cuda.get_device_properties(number)
+        gigabytes = properties.total_memory / 1e9
+        yield judged(
+            f"device {number}",
+            gigabytes >= 0.95 * memory_gb,
+            f"{properties.name}, {gigabytes:.0f} GB",
+            f"`sizing.gpu_memory_gb` says {memory_gb:g}.",
+        )
+    if count and dtype == "bfloat16":
+        yield judged(
+            "bfloat16", torch.cuda.is_bf16_supported(), "computed by the GPU", "Use float32."
+        )
+
+
+def storage(results: Path, wanted: float) -> Iterator[Finding]:
+    """The results folder: space, and what finished work relies on (renaming, locks)."""
+    results.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(results).free
+    yield judged(
+        "space",
+        free >= wanted,
+        f"{free / 1e9:,.0f} GB free in {results}, about {wanted / 1e9:,.1f} GB needed",
+        "Put `results` where there is more.",
+    )
+    with tempfile.NamedTemporaryFile(dir=results, prefix=".check.") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        moved = Path(f"{file.name}.moved")
+        os.replace(file.name, moved)
+        os.replace(moved, file.name)
+    yield ok("storage", f"{results} can be written, renamed in and locked")
+    scratch = shutil.disk_usage(tempfile.gettempdir()).free
+    yield judged(
+        "temporary space",
+        scratch >= 1e9,
+        f"{scratch / 1e9:,.1f} GB free in {tempfile.gettempdir()}",
+        "Set TMPDIR to a folder with more.",
+        bad="warn",
+    )
+
+
+def isolation() -> Iterator[Finding]:
+    """Whether model-written programs can be confined here."""
+    found = execution.isolation()
+    yield judged(
+        "sandbox",
+        found == "seccomp",
+        f"model-written programs are confined by {found}" if found != "none" else "none",
+        "Programs are not run here: it takes Linux with seccomp on x86_64 or aarch64.",
+    )
+
+
+# ---------------------------------------------------------------- where Snakemake runs
+
+
+def secrets(config: dict[str, Any]) -> Iterator[Finding]:
+    """Tokens that the run will ask for; their values are not read."""
+    hub = [name for name, entry in config["checkpoints"].items() if entry["kind"] == "hub"]
+    if hub or config["datasets"]:
+        yield judged(
+            "HF_TOKEN",
+            bool(os.environ.get("HF_TOKEN")),
+            "is set" if os.environ.get("HF_TOKEN") else "is not set",
+            "Gated models and datasets cannot be fetched without it.",
+            bad="warn",
+        )
+    if config["teacher"]["base_url"]:
+        yield judged(
+            "OPENAI_API_KEY",
+            bool(os.environ.get("OPENAI_API_KEY")),
+            "is set" if os.environ.get("OPENAI_API_KEY") else "is not set",
+            f"{config['teacher']['base_url']} will ask for it.",
+        )
+
+
+def cached(config: dict[str, Any], results: Path) -> Iterator[Finding]:
+    """What is already fetched, and whether the places of the rest can be reached."""
+    folder = results / "sources"
+    wanted = [
+        *(folder / "models" / name for name in config["checkpoints"]),
+        *(folder / "datasets" / f"{name}.parquet" for name in config["datasets"]),
+        *(folder / "files" / name for name in config["sources"]),
+    ]
+    absent = [path.name for path in wanted if not path.exists()]
+    yield ok("fetched", f"{len(wanted) - len(absent)} of {len(wanted)} models, datasets and files")
+    if absent:
+        for address in sorted(_hosts(config)):
+            yield judged(
+                "network",
+                _reachable(address),
+                address,
+                "It cannot be reached from here, and is one of the places to fetch from.",
+                bad="warn",
+            )
+
+
+def _hosts(config: dict[str, Any]) -> set[str]:
+    hub = os.environ.get("HF_ENDPOINT", HUB)
+    found = set()
+    if config["datasets"] or any(e["kind"] == "hub" for e in config["checkpoints"].values()):
+        found.add(hub)
+    for entry in config["sources"].values():
+        for place in entry["places"]:
+            parts = urlsplit(place)
+            if parts.scheme == "https":
+                found.add(f"https://{parts.netloc}")
+            elif parts.scheme == "hf":
+                found.add(hub)
+    if config["teacher"]["base_url"]:
+        parts = urlsplit(config["teacher"]["base_url"])
+        found.add(f"{parts.scheme}://{parts.netloc}")
+    return found
+
+
+def _reachable(address: str) -> bool:
+    parts = urlsplit(address)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    try:
+        socket.create_connection((parts.hostname, port), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def budget(config: dict[str, Any]) -> Iterator[Finding]:
+    """The teacher's expected cost against its budget."""
+    dollars = sum(work.dollars for work in sizing.plan(config).values())
+    allowed = config["teacher"]["budget_dollars"]
+    yield judged(
+        "budget",
+        dollars <= allowed,
+        f"teacher: about {dollars:,.0f} dollars, {allowed:,.0f} allowed",
+        "Raise teacher.budget_dollars or ask for fewer passages.",
+    )

@@ -1,0 +1,341 @@
+"""What a configuration asks of a cluster: GPUs, nodes, memory, time, tokens, money and disk.
+
+`plan` lists every job that is worth counting. Rules take their requests from it (rules/common.smk)
+and `snakemake estimate` adds it up, so that what is announced is what is asked for. docs/cluster.md
+explains the formulas; the configuration's `sizing` says what a GPU does and how long texts are.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
+WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
+FILLED = 0.75  # share of a GPU's memory for weights and moments; the rest is activations
+GENERATION_FILLED = 0.6  # share for weights; the rest is the cache of keys and values
+PROGRAM_MB = 4000  # of host memory for the interpreter and its libraries
+SERVER_MB = 8000  # of host memory for a local teacher
+SAFETY = 1.5  # time asked for, over the estimate
+START_MINUTES = 30  # time asked for beside the work: loading, compiling, saving
+ROW_BYTES = 4  # per token of a stored text, compressed
+QUESTION_TOKENS = 100  # of a benchmark problem
+
+
+@dataclass(frozen=True)
+class Work:
+    """Equal jobs of one rule for one entry of the configuration."""
+
+    stage: str
+    rule: str
+    name: str
+    jobs: int = 1
+    gpus: int = 0  # per job, over all its nodes
+    nodes: int = 1
+    memory_mb: int = PROGRAM_MB  # of host memory per node
+    tokens: float = 0.0  # read and written by all jobs
+    hours: float = 0.0  # of one job
+    dollars: float = 0.0  # paid to the teacher's provider
+    disk: float = 0.0  # bytes left behind
+
+    @property
+    def gpu_hours(self) -> float:
+        """GPU-hours of all jobs."""
+        return self.jobs * self.gpus * self.hours
+
+
+# ---------------------------------------------------------------- one job
+
+
+def training_gpus(sizing: dict[str, Any], billions: float, wanted: int) -> int:
+    """GPUs of a full fine-tuning job: `wanted`, or as many whole nodes as hold the model.
+
+    billions: parameters, all of them held, though a mixture of experts uses a part at a time.
+    """
+    if not wanted:
+        return 0
+    room = sizing["gpu_memory_gb"] * FILLED
+    needed = max(wanted, math.ceil(TRAINING_BYTES * billions / room))
+    per_node = sizing["gpus_per_node"]
+    return needed if needed <= per_node else per_node * math.ceil(needed / per_node)
+
+
+def generation_gpus(sizing: dict[str, Any], billions: float, wanted: int) -> int:
+    """GPUs that share one model in generation: `wanted`, or the power of two that holds it."""
+    if not wanted:
+        return 0
+    room = sizing["gpu_memory_gb"] * GENERATION_FILLED
+    return max(wanted, 2 ** max(0, math.ceil(math.log2(WEIGHT_BYTES * billions / room))))
+
+
+def nodes_of(sizing: dict[str, Any], gpus: int) -> int:
+    """Nodes that `gpus` GPUs fill."""
+    return max(1, math.ceil(gpus / sizing["gpus_per_node"]))
+
+
+def training_memory(sizing: dict[str, Any], billions: float, gpus: int) -> int:
+    """Megabytes of host memory on a node of a training job.
+
+    On GPUs: the checkpoint in float32 once (the first process reads it, the others receive their
+    shards) and once more to write it. Without: all that training holds.
+    """
+    held = 8 if gpus else TRAINING_BYTES + 8
+    processes = max(1, min(gpus, sizing["gpus_per_node"]))
+    return int(PROGRAM_MB * processes + 1000 * held * billions)
+
+
+def generation_memory(billions: float) -> int:
+    """Megabytes of host memory of a generation job: the weights, read and held."""
+    return int(PROGRAM_MB + 1000 * 3 * WEIGHT_BYTES * billions)
+
+
+def minutes(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
+    """Minutes to ask for: the estimate with a margin, more at each attempt, at most the longest.
+
+    Work that takes longer than the longest job is continued by the next attempt.
+    """
+    asked = START_MINUTES + 60 * SAFETY * work.hours * attempt
+    return math.ceil(min(asked, 60 * sizing["longest_job_hours"]))
+
+
+def memory(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
+    """Megabytes of host memory to ask for per node: half as much again at each further attempt."""
+    return int(min(work.memory_mb * (1 + attempt) / 2, 950 * sizing["node_memory_gb"]))
+
+
+def _hours(flop: float, tflops: float, gpus: int) -> float:
+    return flop / (tflops * 1e12 * max(1, gpus)) / 3600
+
+
+# ---------------------------------------------------------------- all jobs
+
+
+def plan(config: dict[str, Any]) -> dict[tuple[str, str], Work]:
+    """Every job that is worth counting, by rule and name, in the order of the stages.
+
+    Texts that are not yet written count with the mean lengths of `sizing.tokens`; problems that a
+    filter will reject are counted as kept.
+    """
+    works = [
+        *_fetching(config),
+        *_teaching(config),
+        *_synthesizers(config),
+        *_influence(config),
+        *_synthesis(config),
+        *_students(config),
+        *_evaluation(config),
+    ]
+    return {(work.rule, work.name): work for work in works}
+
+
+def _size(config: dict[str, Any], checkpoint: str) -> tuple[float, float]:
+    """Billions of parameters: all, and those that one token passes through."""
+    entry = config["checkpoints"][checkpoint]
+    return entry["parameters"], entry.get("active_parameters", entry["parameters"])
+
+
+def _lengths(config: dict[str, Any], mode: str) -> tuple[int, int]:
+    """Mean tokens of a synthesis prompt, and of a problem with its solution."""
+    tokens = config["sizing"]["tokens"][mode]
+    return tokens["prompt"], tokens["answer"]
+
+
+def _training(config: dict[str, Any], checkpoint: str, recipe: str, tokens: float) -> dict:
+    """Requests of a full fine-tuning job, `tokens` in all passes."""
+    sizing, settings = config["sizing"], config["recipes"][recipe]
+    billions, active = _size(config, checkpoint)
+    gpus = training_gpus(sizing, billions, config["compute"]["gpus"]["train"])
+    flop = (8 if settings["gradient_checkpointing"] else 6) * active * 1e9 * tokens
+    return {
+        "gpus": gpus,
+        "nodes": nodes_of(sizing, gpus),
+        "memory_mb": training_memory(sizing, billions, gpus),
+        "tokens": tokens,
+        "hours": _hours(flop, sizing["training_tflops"], gpus),
+    }
+
+
+def _generation(config: dict[str, Any], checkpoint: str, tokens: float, jobs: int = 1) -> dict:
+    """Requests of generation jobs that read and write `tokens` in all."""
+    sizing = config["sizing"]
+    billions, active = _size(config, checkpoint)
+    gpus = generation_gpus(sizing, billions, config["compute"]["gpus"]["generate"])
+    return {
+        "jobs": jobs,
+        "gpus": gpus,
+        "memory_mb": generation_memory(billions),
+        "tokens": tokens,
+        "hours": _hours(2 * active * 1e9 * tokens / jobs, sizing["generation_tflops"], gpus),
+    }
+
+
+def _weights(config: dict[str, Any], checkpoint: str) -> float:
+    return WEIGHT_BYTES * 1e9 * _size(config, checkpoint)[0]
+
+
+def _base(config: dict[str, Any], section: str, name: str) -> str:
+    entry = config[section][name]
+    return entry.get("released") or entry["base"]
+
+
+def _fetching(config):
+    for name in config["checkpoints"]:
+        billions, _ = _size(config, name)
+        yield Work(
+            "sources",
+            "fetch_model",
+            name,
+            memory_mb=generation_memory(billions),
+            disk=_weights(config, name),
+        )
+
+
+def _teaching(config):
+    teacher = config["teacher"]
+    price = teacher["prices"][teacher["model"]]
+    for name, entry in config["distillation"].items():
+        prompt, answer = _lengths(config, entry["mode"])
+        answer = min(answer, teacher["max_tokens"])
+        requests = entry["passages"]
+        hours = requests * config["sizing"]["teacher_seconds"] / teacher["concurrency"] / 3600
+        if teacher["requests_per_minute"]:
+            hours = max(hours, requests / teacher["requests_per_minute"] / 60)
+        yield Work(
+            "distillation",
+            "ask_teacher",
+            name,
+            tokens=requests * (prompt + answer),
+            memory_mb=PROGRAM_MB if teacher["base_url"] else SERVER_MB,
+            hours=hours,
+            dollars=requests * (prompt * price["input"] + answer * price["output"]) / 1e6,
+            disk=requests * answer * ROW_BYTES,
+        )
+
+
+def _synthesizers(config):
+    for name, entry in config["synthesizers"].items():
+        if "released" in entry:
+            continue
+        picked = [config["distillation"][d] for d in entry["distillation"]]
+        tokens = sum(d["passages"] * sum(_lengths(config, d["mode"])) for d in picked)
+        tokens *= config["recipes"][entry["recipe"]]["epochs"]
+        yield Work(
+            "synthesizers",
+            "train_synthesizer",
+            name,
+            **_training(config, entry["base"], entry["recipe"], tokens),
+            disk=_weights(config, entry["base"]),
+        )
+
+
+def _influence(config):
+    for name, entry in config["influence"].items():
+        prompt, answer = _lengths(config, entry["mode"])
+        candidates = entry["passages"]
+        written = candidates * (prompt + answer)
+        yield Work(
+            "influence",
+            "synthesize_candidates",
+            name,
+            **_generation(config, _base(config, "synthesizers", entry["synthesizer"]), written),
+            disk=candidates * answer * ROW_BYTES,
+        )
+        base, recipe = entry["reference"]["base"], entry["reference"]["recipe"]
+        epochs = config["recipes"][recipe]["epochs"]
+        billions, active = _size(config, base)
+        problems = sum(target["problems"] for target in entry["targets"])
+        for rule, samples in (
+            ("train_reference", candidates * entry["reference"]["share"]),
+            ("target_gradients", problems),
+            ("score_influence", candidates),
+        ):
+            tokens = samples * answer * epochs
+            # No gradients of the frozen weights: 4 operations per weight and token; training
+            # repeats the forward pass of what it did not keep.
+            flop = (6 if rule == "train_reference" else 4) * active * 1e9 * tokens
+            gpus = min(1, config["compute"]["gpus"]["train"])
+            yield Work(
+                "influence",
+                rule,
+                name,
+                gpus=gpus,
+                memory_mb=training_memory(config["sizing"], billions, gpus),
+                tokens=tokens,
+                hours=_hours(flop, config["sizing"]["training_tflops"], gpus),
+            )
+
+
+def _synthesis(config):
+    for name, entry in config["corpora"].items():
+        if "released" in entry:
+            continue
+        prompt, answer = _lengths(config, entry["mode"])
+        base = _base(config, "synthesizers", entry["synthesizer"])
+        tokens = entry["prompts"] * (prompt + answer)
+        yield Work(
+            "synthesis",
+            "synthesize",
+            name,
+            **_generation(config, base, tokens, entry["shards"]),
+            disk=entry["prompts"] * answer * ROW_BYTES * 3,  # as shards, filtered and packed
+        )
+
+
+def corpus_tokens(config: dict[str, Any], name: str) -> float:
+    """Training tokens of a corpus, before anything is rejected."""
+    entry = config["corpora"][name]
+    if "released" in entry:
+        return config["datasets"][entry["released"]].get("tokens", 0)
+    return entry["prompts"] * _lengths(config, entry["mode"])[1]
+
+
+def finetuning_tokens(config: dict[str, Any], name: str) -> float:
+    """Training tokens of a fine-tuning set (files of the user's are not counted)."""
+    entry = config["finetuning"][name]
+    total = sum(config["datasets"][d].get("tokens", 0) for d in entry.get("datasets", []))
+    for benchmark in entry.get("benchmarks", []):
+        rows = problems(config["benchmarks"][benchmark]["splits"]["train"])
+        total += sum(rows * _lengths(config, mode)[1] for mode in entry["modes"])
+    return total
+
+
+def problems(split: dict[str, Any]) -> int:
+    """Problems of a split: those taken, or all that it has."""
+    return split.get("problems") or split.get("size", 0)
+
+
+def _students(config):
+    for name, entry in config["models"].items():
+        if not entry.keys() & {"pretrain", "finetune"}:
+            continue
+        tokens = sum(corpus_tokens(config, corpus) for corpus in entry.get("pretrain", []))
+        tokens += sum(finetuning_tokens(config, part) for part in entry.get("finetune", []))
+        tokens *= config["recipes"][entry["recipe"]]["epochs"]
+        yield Work(
+            "training",
+            "train_model",
+            name,
+            **_training(config, entry["base"], entry["recipe"], tokens),
+            disk=_weights(config, entry["base"]),
+        )
+
+
+def _evaluation(config):
+    settings = config["evaluation"]
+    cells = {
+        (model, table["mode"], benchmark)
+        for table in config["tables"].values()
+        for model in table["models"]
+        for benchmark in table["benchmarks"]
+    }
+    for model, mode, benchmark in sorted(cells):
+        answer = min(_lengths(config, mode)[1], settings["max_new_tokens"])
+        rounds = 2 if mode == "tool" else 1  # as a rule: the program, then the words after it
+        rows = problems(config["benchmarks"][benchmark]["splits"]["test"]) * settings["samples"]
+        tokens = rows * rounds * (QUESTION_TOKENS + answer)
+        yield Work(
+            "evaluation",
+            "answer_benchmark",
+            f"{model}/{mode}/{benchmark}",
+            **_generation(config, config["models"][model]["base"], tokens),
+            disk=rows * answer * ROW_BYTES,
+        )

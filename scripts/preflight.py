@@ -1,0 +1,36 @@
+"""Say whether a run can start: what was found on the nodes and here, one line each.
+
+Ends with an error where anything would make a job fail.
+"""
+
+import functools
+import socket
+from pathlib import Path
+
+from jz3 import io, preflight, program
+
+
+def main(options) -> None:
+    """Print all findings; fail if one of them does."""
+    config = options.recipe
+    checks = [
+        functools.partial(preflight.software, preflight.PACKAGES["head"]),
+        functools.partial(preflight.secrets, config),
+        functools.partial(preflight.cached, config, Path(config["results"])),
+        functools.partial(preflight.budget, config),
+    ]
+    here = {"kind": "head", "host": socket.gethostname(), "findings": preflight.examine(checks)}
+    failed = 0
+    for report in [here, *map(io.read_json, options.nodes)]:
+        print(f"{report['kind']} ({report['host']})")
+        for finding in report["findings"]:
+            print(f"  {finding['state']:4}  {finding['name']}: {finding['text']}")
+            failed += finding["state"] == "fail"
+    if failed:
+        raise io.UserError(f"{failed} of these would make jobs fail; mend them first.")
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--nodes", type=Path, nargs="+", required=True, help="findings of nodes")
+    program.run(main, parser)

@@ -1,0 +1,143 @@
+"""`estimate` and `preflight`: what they add up, find and advise."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import estimate
+import pytest
+import yaml
+from jz3 import io, preflight, sizing
+from jz3.sizing import Work
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return yaml.safe_load((ROOT / "config.paper.yaml").read_text())
+
+
+def states(findings):
+    return {finding["name"]: finding["state"] for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "-"), (12, "12"), (999.6, "1 k"), (5.43e6, "5.43 M"), (6.72e9, "6.72 G"), (2e12, "2 T")],
+)
+def test_short_numbers(value, text):
+    assert estimate.short(value) == text
+
+
+def test_a_stages_time_is_the_longest_job_or_all_over_the_gpus():
+    shards = Work("synthesis", "synthesize", "a", jobs=100, gpus=1, hours=2)
+    long = Work("training", "train_model", "b", gpus=8, hours=30)
+    assert estimate.wall([shards], {"gpus_at_once": 10}) == 20
+    assert estimate.wall([shards, long], {"gpus_at_once": 1000}) == 30
+    alone = Work("synthesis", "synthesize", "c", jobs=3, hours=2)
+    assert estimate.wall([alone], {"gpus_at_once": 10}) == 6
+
+
+def test_the_papers_estimate_holds_every_stage_and_agrees_with_the_plan(paper):
+    works = list(sizing.plan(paper).values())
+    text = estimate.table(estimate.rows(works, paper["sizing"]))
+    for stage in ("distillation", "synthesizers", "influence", "synthesis", "training"):
+        assert stage in text
+    assert "16 on 2 nodes" in text
+    notes = "\n".join(estimate.notes(paper, works))
+    assert f"GPUs: {sum(w.gpu_hours for w in works):,.0f} hours" in notes
+    assert "nothing is sent beyond teacher.budget_dollars, 400" in notes
+
+
+def test_estimate_program_prints_a_table(paper):
+    command = [sys.executable, ROOT / "scripts/estimate.py", "--recipe", json.dumps(paper)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("stage")
+    assert "Traceback" not in ended.stderr
+
+
+def test_missing_packages_are_named():
+    found = preflight.examine([lambda: preflight.software(("pyarrow", "no-such-package"))])
+    assert found[0]["state"] == "fail"
+    assert found[0]["text"].startswith("no-such-package is not installed.")
+    assert "pyarrow" in found[1]["text"]
+
+
+def test_memory_and_space_are_compared_with_what_is_needed(tmp_path):
+    assert states(preflight.examine([lambda: preflight.memory(1)])) == {"memory": "ok"}
+    assert states(preflight.examine([lambda: preflight.memory(10**9)])) == {"memory": "warn"}
+    enough = states(preflight.examine([lambda: preflight.storage(tmp_path / "new", 1)]))
+    assert enough["space"] == enough["storage"] == "ok"
+    assert not list((tmp_path / "new").iterdir())
+    assert states(preflight.examine([lambda: preflight.storage(tmp_path, 1e18)]))["space"] == "fail"
+
+
+def test_a_results_folder_that_cannot_be_written_is_a_finding(tmp_path):
+    (tmp_path / "file").write_text("")
+    found = preflight.examine([lambda: preflight.storage(tmp_path / "file" / "results", 1)])
+    assert [finding["state"] for finding in found] == ["fail"]
+
+
+def test_gpus_that_are_not_there(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    found = preflight.examine([lambda: preflight.devices(2, 80, "bfloat16")])
+    assert states(found)["devices"] == "fail"
+    assert "0 GPUs seen, 2 asked for" in found[0]["text"]
+
+
+def test_secrets_are_asked_for_and_never_shown(paper, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    found = preflight.examine([lambda: preflight.secrets(paper)])
+    assert states(found) == {"HF_TOKEN": "warn", "OPENAI_API_KEY": "ok"}
+    assert "very-secret" not in json.dumps(found)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert states(preflight.examine([lambda: preflight.secrets(paper)]))["OPENAI_API_KEY"] == "fail"
+
+
+def test_places_that_cannot_be_reached_are_named(paper, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        config = {**paper, "sources": {}, "teacher": {**paper["teacher"], "base_url": ""}}
+        found = preflight.examine([lambda: preflight.cached(config, tmp_path)])
+        assert found[1] == {"name": "network", "state": "ok", "text": address}
+    found = preflight.examine([lambda: preflight.cached(config, tmp_path)])
+    assert found[1]["state"] == "warn"
+    assert found[1]["text"].startswith(f"{address}. It cannot be reached")
+
+
+def test_a_budget_below_the_expected_cost_fails(paper):
+    config = {**paper, "teacher": {**paper["teacher"], "budget_dollars": 1.0}}
+    assert states(preflight.examine([lambda: preflight.budget(config)])) == {"budget": "fail"}
+    assert states(preflight.examine([lambda: preflight.budget(paper)])) == {"budget": "ok"}
+
+
+def test_a_check_that_breaks_is_a_finding():
+    def broken():
+        raise RuntimeError("no driver")
+        yield
+
+    assert preflight.examine([broken]) == [
+        {"name": "broken", "state": "fail", "text": "RuntimeError: no driver"}
+    ]
+
+
+def test_preflight_program_fails_with_one_line_where_a_finding_does(tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"results": str(tmp_path)}
+    node = {"kind": "train", "host": "n1", "findings": [{"name": "x", "state": "ok", "text": "y"}]}
+    io.write_json(tmp_path / "node.json", node)
+    command = [sys.executable, ROOT / "scripts/preflight.py", "--nodes", tmp_path / "node.json"]
+    command += ["--recipe", json.dumps(config)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "train (n1)\n  ok    x: y\n" in ended.stdout
+    node["findings"][0]["state"] = "fail"
+    io.write_json(tmp_path / "node.json", node)
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "preflight: 1 of these would make jobs fail; mend them first." in ended.stderr

@@ -1,0 +1,97 @@
+"""What jobs ask for: figures worked out by hand, and sense over all sizes."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jz3 import sizing
+from jz3.sizing import Work
+
+ROOT = Path(__file__).parent.parent
+NODES = {"gpu_memory_gb": 80, "gpus_per_node": 8, "node_memory_gb": 1000, "longest_job_hours": 48}
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return yaml.safe_load((ROOT / "config.paper.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("billions", "wanted", "gpus", "nodes"),
+    [
+        (7.24, 8, 8, 1),  # 116 GB over 60 GB each: two would do, eight are wanted
+        (7.24, 1, 2, 1),
+        (46.7, 8, 16, 2),  # 747 GB take 13 GPUs, hence two whole nodes
+        (0.135, 1, 1, 1),
+        (46.7, 0, 0, 1),  # no GPUs at all
+    ],
+)
+def test_training_takes_as_many_gpus_as_hold_the_model(billions, wanted, gpus, nodes):
+    assert sizing.training_gpus(NODES, billions, wanted) == gpus
+    assert sizing.nodes_of(NODES, gpus) == nodes
+
+
+@pytest.mark.parametrize(("billions", "gpus"), [(6.9, 1), (23.9, 1), (24.1, 2), (46.7, 2), (70, 4)])
+def test_generation_shares_a_model_by_powers_of_two(billions, gpus):
+    assert sizing.generation_gpus(NODES, billions, 1) == gpus
+
+
+@given(st.floats(0.1, 700), st.integers(1, 64))
+def test_more_than_a_node_is_whole_nodes(billions, wanted):
+    gpus = sizing.training_gpus(NODES, billions, wanted)
+    assert gpus >= wanted
+    assert gpus <= 8 or gpus % 8 == 0
+    assert sizing.TRAINING_BYTES * billions <= gpus * 80
+
+
+@given(st.floats(0, 1000), st.integers(1, 6))
+def test_requests_grow_with_attempts_and_end_at_the_clusters_limits(hours, attempt):
+    work = Work("training", "train_model", "x", memory_mb=400_000, hours=hours)
+    first, later = (sizing.minutes(work, NODES, a) for a in (attempt, attempt + 1))
+    assert 30 <= first <= later <= 48 * 60
+    assert first >= min(60 * hours, 48 * 60)
+    assert sizing.memory(work, NODES, attempt) <= sizing.memory(work, NODES, attempt + 1) <= 950_000
+    assert sizing.memory(work, NODES, 1) == 400_000
+
+
+def test_training_time_by_hand(paper):
+    made = sizing.plan(paper)["train_model", "jiuzhang_7b"]
+    # 4.8M x 879 + 2.6M x 475 + 0.77G tokens; 8 x 7.24G operations each; 8 GPUs at 140 T/s
+    tokens = 4.8e6 * 879 + 2.6e6 * 475 + 0.77e9
+    assert made.tokens == pytest.approx(tokens)
+    assert made.hours == pytest.approx(8 * 7.24e9 * tokens / (8 * 140e12) / 3600)
+    assert (made.gpus, made.nodes) == (8, 1)
+
+
+def test_a_mixture_of_experts_computes_with_its_active_part_and_holds_all(paper):
+    plan = sizing.plan(paper)
+    dense, sparse = plan["train_model", "jiuzhang_8b"], plan["train_model", "jiuzhang_8x7b"]
+    assert sparse.nodes == 2
+    assert sparse.hours * 16 / (dense.hours * 8) == pytest.approx(12.9 / 8.03)
+    assert sparse.disk == pytest.approx(93.4e9)
+
+
+def test_the_teachers_cost_by_hand(paper):
+    made = sizing.plan(paper)["ask_teacher", "random_cot"]
+    assert made.dollars == pytest.approx(3880 * (520 * 5 + 879 * 15) / 1e6)
+    assert made.hours == pytest.approx(3880 * 20 / 16 / 3600)
+
+
+def test_every_job_of_the_workflow_that_asks_is_planned():
+    for name in ("config.yaml", "config.paper.yaml"):
+        config = yaml.safe_load((ROOT / name).read_text())
+        rules = {rule for rule, _ in sizing.plan(config)}
+        text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+        for rule in rules:
+            assert f'asked("{rule}"' in text, rule
+        assert len(rules) == text.count("**asked(") - text.count("`resources: **asked(")
+
+
+def test_released_products_cost_nothing_to_make(paper):
+    plan = sizing.plan(paper)
+    assert ("synthesize", "released_cot") not in plan
+    assert ("train_synthesizer", "released_cot") not in plan
+    assert ("train_model", "released_7b") not in plan
+    assert plan["train_model", "released_corpora_7b"].tokens == pytest.approx(5.38e9)
