@@ -1,10 +1,13 @@
-"""Run a program of ours on N GPUs of this machine: `gpus.py N program.py arguments...`
+"""Run a program of ours on GPUs: `gpus.py --gpus N --nodes M program.py arguments...`
 
-0: no GPU is visible to it. 1: one leased GPU. More: leased GPUs, one process each, by torchrun.
-Snakemake counts GPUs but assigns none; the lease is a file lock per device, held while the program
-runs and released with it, however it ends. Under Slurm the scheduler has assigned them already.
+--gpus 0: no GPU is visible to it. On one node: N leased GPUs; a training program gets one process
+per GPU, by torchrun. Snakemake counts GPUs but assigns none: the lease is a file lock per device,
+held while the program runs and released with it, however it ends. Under Slurm the scheduler has
+assigned them already. On several nodes of a Slurm job: srun starts this program once per node, and
+torchrun on each joins them, at the node that the job started on.
 """
 
+import argparse
 import fcntl
 import os
 import subprocess
@@ -12,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+SAVE_SECONDS = 600  # between a request to stop and the end; profiles/slurm asks so long before
 
 
 def visible_devices() -> list[str]:
@@ -59,17 +64,56 @@ def lease(count: int) -> tuple[list[str], list[int]]:
         time.sleep(2)
 
 
+def spread(gpus: int, nodes: int) -> list[str]:
+    """The srun command that starts this program on every node of the job, once each."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job:
+        sys.exit(
+            f"gpus: this job needs {gpus or 'no'} GPU(s) on {nodes} nodes, which takes Slurm. Run"
+            " with --profile slurm, or lower compute.gpus or sizing in the configuration."
+        )
+    command = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    command += ["--whole", "--mem=0", "--kill-on-bad-exit=1"]
+    if gpus:
+        command.append(f"--gpus-per-node={gpus // nodes}")
+    return [*command, sys.executable, *sys.argv]
+
+
+def torchrun(processes: int, nodes: int) -> list[str]:
+    """The launcher's options: so many processes here, on each of `nodes` nodes."""
+    options = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    options.append(f"--shutdown-timeout={SAVE_SECONDS}")
+    if nodes == 1:
+        return [*options, "--standalone"]
+    return [
+        *options,
+        f"--nnodes={nodes}",
+        f"--node-rank={os.environ['SLURM_PROCID']}",
+        f"--master-addr={os.environ['SLURM_LAUNCH_NODE_IPADDR']}",
+        f"--master-port={20_000 + int(os.environ['SLURM_JOB_ID']) % 20_000}",
+    ]
+
+
 def main() -> None:
     """Lease, then become the program."""
-    if len(sys.argv) < 3 or not sys.argv[1].isdigit():
-        sys.exit(f"usage: {__doc__.splitlines()[0].split('`')[1]}")
-    count, program = int(sys.argv[1]), sys.argv[2:]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].split("`")[0])
+    parser.add_argument("--gpus", type=int, required=True, help="GPUs, over all nodes")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job")
+    parser.add_argument("program", nargs=argparse.REMAINDER, help="a program and its arguments")
+    options = parser.parse_args()
+    if not options.program:
+        parser.error("name a program")
+    if options.nodes > 1 and "SLURM_STEP_ID" not in os.environ:
+        command = spread(options.gpus, options.nodes)
+        os.execvp(command[0], command)
+    count = options.gpus // options.nodes
     devices = lease(count)[0] if count else []
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     command = [sys.executable]
-    if count > 1 and "train_" in Path(program[0]).name:  # vLLM starts its own processes
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    os.execv(sys.executable, [*command, *program])
+    # vLLM starts its own processes.
+    if (count > 1 or options.nodes > 1) and "train_" in Path(options.program[0]).name:
+        command += torchrun(max(1, count), options.nodes)
+    os.execv(sys.executable, [*command, *options.program])
 
 
 if __name__ == "__main__":

@@ -1,81 +1,16 @@
 """The workflow as a user runs it, on the tests' configuration, in a copy of the project."""
 
-import hashlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
-
-ROOT = Path(__file__).parent.parent
-PARTS = ["Snakefile", "rules", "scripts", "resources", "envs", "profiles", "slurm", "tests"]
-CONFIGURATION = ["--configfile", "config.yaml", "tests/config.yaml"]
-
-
-class Project:
-    """A copy of the project with its own results."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir()
-        for name in [*PARTS, "config.yaml", "config.paper.yaml"]:
-            source = ROOT / name
-            if source.is_symlink():
-                (folder / name).symlink_to(os.readlink(source))
-            elif source.is_dir():
-                skip = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, folder / name, ignore=skip, symlinks=True)
-            else:
-                shutil.copy(source, folder / name)
-
-    def command(self, *arguments, configuration=CONFIGURATION):
-        """The command line; configuration files come last, so that targets may precede them."""
-        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, *configuration]
-
-    def run(self, *arguments, configuration=CONFIGURATION, overlay=None):
-        """Run Snakemake to its end; return the completed process with its output as text."""
-        if overlay:
-            (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
-            configuration = [*configuration, "overlay.yaml"]
-        return subprocess.run(
-            self.command(*arguments, configuration=configuration),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def start(self, configuration):
-        """Start Snakemake as a process group of its own, to be killed whole."""
-        return subprocess.Popen(
-            self.command(configuration=configuration),
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-
-    def planned(self, **options):
-        """Rules that a run would execute."""
-        output = self.run("--dry-run", **options).stdout
-        assert "Error" not in output, output
-        return set(re.findall(r"^(?:local)?rule (\w+):$", output, flags=re.MULTILINE)) - {"all"}
-
-    def products(self, results="results/tests"):
-        """sha256 of every data product (no logs, timings or unfinished work)."""
-        found = {}
-        for path in sorted((self.folder / results).rglob("*")):
-            name = path.relative_to(self.folder / results).as_posix()
-            if path.is_file() and not re.match(r"logs|timings|.*state/|.*journal\.sqlite", name):
-                found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-        return found
+from project import CONFIGURATION, Project
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +128,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
     overlay = {"results": "results/killed"}
     (project.folder / "killed.yaml").write_text(yaml.safe_dump(overlay))
     configuration = [*CONFIGURATION, "killed.yaml"]
-    process = project.start(configuration)
+    process = project.start(configuration=configuration)
     logs = project.folder / "results/killed/logs"
     moments = [  # while the teacher answers, a synthesizer trains, candidates are scored
         logs / "distillation/ask_teacher.random_tool.log",
@@ -207,7 +142,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         project.run("--unlock", configuration=configuration)
-        process = project.start(configuration)
+        process = project.start(configuration=configuration)
     assert process.wait() == 0
     first, again = project.products(), project.products("results/killed")
     assert set(first) == set(again)

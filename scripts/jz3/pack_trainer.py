@@ -51,6 +51,7 @@ class PackTrainer(transformers.Trainer):
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "state_dict_type": "SHARDED_STATE_DICT",
+            "cpu_ram_efficient_loading": True,  # see training.load_model
             "activation_checkpointing": recipe["gradient_checkpointing"],
         }
         super().__init__(

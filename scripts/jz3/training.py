@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,9 +24,16 @@ from . import attention, io, schedules
 from .pack_trainer import PackTrainer
 from .program import Progress, say
 
+ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to stop
+
 
 def load_model(folder: str | Path) -> transformers.PreTrainedModel:
-    """Load a checkpoint for training: float32 weights, and flash attention where it can run."""
+    """Load a checkpoint for training: float32 weights, and flash attention where it can run.
+
+    Of several processes on GPUs the first reads the weights; the others get their shards from it.
+    """
+    if torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_CPU_RAM_EFFICIENT_LOADING="true")
     flash = torch.cuda.is_available() and transformers.utils.is_flash_attn_2_available()
     with quiet():
         return transformers.AutoModelForCausalLM.from_pretrained(
@@ -114,6 +122,29 @@ def train(
     return trainer
 
 
+def train_checkpoint(
+    base: Path,
+    packs: Sequence[dict],
+    recipe: dict,
+    output: Path,
+    *,
+    seed: int,
+    state: Path | None,
+    history: Path,
+    what: str,
+) -> None:
+    """Train the checkpoint in folder `base` on `packs` and write the trained one to `output`.
+
+    See `train` for the arguments. The state is removed once the checkpoint is in place.
+    """
+    trainer = train(
+        load_model(base), packs, recipe, seed=seed, state=state, history=history, what=what
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    save_checkpoint(trainer, tokenizer, recipe["dtype"], output)
+    close_state(state)
+
+
 def save_checkpoint(
     trainer: PackTrainer,
     tokenizer: transformers.PreTrainedTokenizerBase,
@@ -145,14 +176,19 @@ def save_checkpoint(
 
 
 @contextlib.contextmanager
-def _signals(trainer: PackTrainer) -> Iterator[list[int]]:
-    """Make the first SIGTERM or SIGINT a request to save and stop; the second one interrupts."""
-    received: list[int] = []
+def _signals(trainer: PackTrainer) -> Iterator[list[float]]:
+    """Make the first SIGTERM or SIGINT a request to save and stop; a later one interrupts.
+
+    A scheduler and torchrun both pass the same request on: what comes at once is one request.
+    """
+    received: list[float] = []
 
     def handle(number: int, frame) -> None:
         if received:
-            raise KeyboardInterrupt
-        received.append(number)
+            if time.monotonic() - received[0] > ONE_REQUEST_SECONDS:
+                raise KeyboardInterrupt
+            return
+        received.append(time.monotonic())
         trainer.stop_requested = True
         say(f"{trainer.what}: asked to stop; saving at the end of this step.")
 

@@ -1,0 +1,211 @@
+"""The workflow on a real Slurm (tests/slurm/cluster.sh): same products, GPUs, nodes, faults."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from project import Project
+
+HERE = Path(__file__).parent
+CLUSTER = HERE / "cluster.sh"
+SITE = {
+    "SNAKEMAKE_SLURM_PARTITIONS": str(HERE / "partitions.yaml"),
+    "JZ3_SLURM_STATUS": "squeue",  # without accounting, sacct would wait for ever
+    "JZ3_SLURM_SECONDS": "4",
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+}
+LONG = {  # a training of one to two minutes
+    "synthesizers": {"tool": {"recipe": "long"}},
+    "recipes": {
+        "long": {
+            "learning_rate": 1.0e-3,
+            "schedule": "cosine",
+            "warmup_ratio": 0.0,
+            "stable_ratio": 0.0,
+            "minimum_ratio": 0.0,
+            "epochs": 2500,
+            "global_batch": 2,
+            "micro_batch": 1,
+            "length": 512,
+            "weight_decay": 0.0,
+            "gradient_clip": 1.0,
+            "gradient_checkpointing": False,
+            "save_steps": 100000,
+        }
+    },
+}
+HISTORY = "results/tests/synthesizers/tool/history.jsonl"
+
+
+class SlurmProject(Project):
+    """A project that is run by `snakemake --profile slurm`."""
+
+    def slurm(self, *arguments, overlay=None, wait=True):
+        """Run, or start, the literal command; the configuration comes as a user's would."""
+        files = ["config.yaml", "tests/config.yaml"]
+        if overlay:
+            (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
+            files.append("overlay.yaml")
+        command = ["snakemake", "--profile", "slurm", *arguments]
+        environment = {**os.environ, **SITE, "JZ3_CONFIG": " ".join(files)}
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=(self.folder / "head.log").open("w"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        if not wait:
+            return process
+        process.wait()
+        return process.returncode, self.head_log()
+
+    def head_log(self):
+        return (self.folder / "head.log").read_text()
+
+    def history(self):
+        """The training's updates, once it is done."""
+        return list(map(json.loads, (self.folder / HISTORY).read_text().splitlines()))
+
+
+def queue(state="RUNNING"):
+    """(job, node) of the jobs in a state."""
+    listed = subprocess.run(
+        ["squeue", "--noheader", "--states", state, "--format", "%A %N"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.split() for line in listed.stdout.splitlines()]
+
+
+def until(condition, seconds=120):
+    """Wait for a condition and return what it gave."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"waited {seconds} s in vain; queue: {queue('all')}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster():
+    subprocess.run([CLUSTER, "start"], check=True, stdout=subprocess.DEVNULL)
+    yield
+    subprocess.run([CLUSTER, "stop"], check=True)
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory):
+    """The same configuration, run on this machine without Slurm."""
+    made = Project(tmp_path_factory.mktemp("local") / "project")
+    ended = made.run()
+    assert ended.returncode == 0, ended.stdout[-6000:]
+    return made
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """The whole chain, run once by Slurm."""
+    made = SlurmProject(tmp_path_factory.mktemp("slurm") / "project")
+    status, log = made.slurm()
+    assert status == 0, log[-6000:]
+    return made
+
+
+@pytest.fixture
+def training(project):
+    """The project with its long training yet to be done."""
+    (project.folder / HISTORY).unlink(missing_ok=True)
+    until(lambda: not queue())
+    return project
+
+
+def training_job():
+    """The training job under way, as (job, node), once it has made some steps."""
+    return next((job for job in queue() if job[1].startswith(("cpu", "gpu"))), None)
+
+
+def test_products_are_those_of_a_local_run(project, local):
+    ours, theirs = project.products(), local.products()
+    assert set(ours) == set(theirs)
+    different = {name for name in ours if ours[name] != theirs[name]}
+    assert different <= {"report.html"}  # it names the machine
+
+
+def test_second_run_does_nothing(project):
+    status, log = project.slurm("--dry-run")
+    assert status == 0
+    assert "Nothing to be done" in log
+
+
+def test_jobs_see_the_gpus_they_ask_for(project):
+    overlay = {"compute": {"gpus": {"train": 2, "generate": 1}}}
+    status, log = project.slurm("preflight", overlay=overlay)
+    assert status != 0  # the GPUs are not real: torch finds none
+    given = re.findall(r"(\d) asked for, CUDA_VISIBLE_DEVICES=([\d,]*)", log)
+    assert sorted((count, len(devices.split(","))) for count, devices in given) == [
+        ("1", 1),
+        ("2", 2),
+    ]
+    assert re.search(r"of these would make jobs fail; mend them first", log)
+
+
+def test_two_nodes_train_together(training):
+    overlay = {
+        "compute": {"gpus": {"train": 2}},
+        "sizing": {"gpus_per_node": 1},
+        "recipes": {"synthesizer": {"global_batch": 2}},
+    }
+    status, log = training.slurm(HISTORY, overlay=overlay)
+    assert status == 0, log[-6000:]
+    logs = training.folder / "results/tests/logs/synthesizers"
+    assert (logs / "train_synthesizer.tool.rank1.log").exists()
+    steps = training.history()
+    assert steps[-1]["loss"] < steps[0]["loss"] / 2
+
+
+def test_time_limit_saves_and_the_next_attempt_goes_on(training):
+    overlay = {**LONG, "sizing": {"longest_job_hours": 1 / 60}}
+    extra = "train_synthesizer:slurm_extra='--signal=TERM@30'"
+    status, log = training.slurm(HISTORY, "--set-resources", extra, overlay=overlay)
+    assert status == 0, log[-6000:]
+    assert "Trying to restart job" in log
+    steps = [update["step"] for update in training.history()]
+    assert steps == list(range(1, steps[-1] + 1))
+
+
+def test_a_cancelled_job_is_done_again(training):
+    head = training.slurm(HISTORY, overlay=LONG, wait=False)
+    job, _ = until(training_job)
+    time.sleep(15)
+    subprocess.run(["scancel", job], check=True)
+    assert head.wait() == 0, training.head_log()[-6000:]
+    assert training.history()
+
+
+def test_jobs_of_a_killed_head_are_not_joined_by_others(training):
+    head = training.slurm(HISTORY, overlay=LONG, wait=False)
+    until(training_job)
+    os.killpg(head.pid, signal.SIGKILL)
+    head.wait()
+    training.slurm("--unlock", overlay=LONG)
+    status, log = training.slurm(HISTORY, overlay=LONG)
+    assert status != 0
+    told = re.search(r"(\d+) Slurm jobs? of an earlier run still work.*(scancel --name \S+)", log)
+    assert told, log[-3000:]
+    assert "Traceback" not in log
+    subprocess.run(told[2].split(), check=True)
+    until(lambda: not queue("RUNNING,COMPLETING"))
+    status, log = training.slurm(HISTORY, overlay=LONG)
+    assert status == 0, log[-6000:]
+    assert training.history()

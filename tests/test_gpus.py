@@ -1,0 +1,92 @@
+"""GPU leases and launches, with devices that are only named: locks and environments are real."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+GPUS = Path(__file__).parent.parent / "scripts" / "gpus.py"
+HOLD = """
+import os, sys, time
+began = time.time()
+time.sleep(0.3)
+print(os.environ["CUDA_VISIBLE_DEVICES"], began, time.time())
+"""
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Environment of a machine with four devices, and a program that holds what it gets."""
+    (tmp_path / "hold.py").write_text(HOLD)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
+    return {**kept, "CUDA_VISIBLE_DEVICES": "0,1,2,3", "TMPDIR": str(tmp_path)}
+
+
+def start(machine, count, *more):
+    program = Path(machine["TMPDIR"], "hold.py")
+    return subprocess.Popen(
+        [sys.executable, GPUS, "--gpus", str(count), *more, program],
+        env=machine,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_eight_jobs_of_two_never_share_one_of_four(machine):
+    held = []
+    for process in [start(machine, 2) for _ in range(8)]:
+        output, error = process.communicate(timeout=60)
+        assert process.returncode == 0, error
+        devices, began, ended = output.split()
+        held.append((set(devices.split(",")), float(began), float(ended)))
+    assert all(len(devices) == 2 for devices, _, _ in held)
+    for i, (ours, began, ended) in enumerate(held):
+        for theirs, other_began, other_ended in held[:i]:
+            together = began < other_ended and other_began < ended
+            assert not (together and ours & theirs)
+
+
+def test_a_killed_job_gives_its_devices_back(machine):
+    Path(machine["TMPDIR"], "hold.py").write_text(
+        "import time; print(1, flush=True); time.sleep(60)"
+    )
+    first = start(machine, 4)
+    first.stdout.readline()
+    first.kill()
+    first.wait()
+    Path(machine["TMPDIR"], "hold.py").write_text(HOLD)
+    output, _ = start(machine, 4).communicate(timeout=20)
+    assert output.startswith("0,1,2,3 ")
+
+
+def test_no_gpu_means_none_is_visible(machine):
+    output, _ = start(machine, 0).communicate(timeout=20)
+    assert output.startswith(" ")
+
+
+def test_too_few_gpus_is_one_line(machine):
+    process = start(machine, 5)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert error.startswith("gpus: this job needs 5 GPU(s), the machine shows 4.")
+    assert error.count("\n") == 1
+
+
+def test_several_nodes_without_slurm_is_one_line(machine):
+    process = start(machine, 16, "--nodes", "2")
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert error.startswith("gpus: this job needs 16 GPU(s) on 2 nodes, which takes Slurm.")
+    assert error.count("\n") == 1
+
+
+def test_under_slurm_the_schedulers_devices_are_taken_as_they_are(machine):
+    processes = [start({**machine, "SLURM_JOB_ID": "7"}, 4) for _ in range(2)]
+    began = time.monotonic()
+    outputs = [process.communicate(timeout=20)[0] for process in processes]
+    assert time.monotonic() - began < 10  # nobody waits for a lease
+    assert all(output.startswith("0,1,2,3 ") for output in outputs)
