@@ -1,5 +1,6 @@
 # make run    the miniature, from raw text to tables, in its own environment
 # make test   the tests            make lint    style and workflow lint
+# make test-slurm   the workflow on a Slurm cluster made for it here (root and Debian packages)
 # make lock   resolve envs/*.in into envs/*.lock again
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 to 3.13); TORCH=gpu installs the CUDA build.
@@ -8,6 +9,7 @@ PYTHON ?= python3
 TORCH ?= cpu
 VENV ?= .venv
 ARGUMENTS ?=
+SELECT ?= not slow
 
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -15,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/local.in)
 
-.PHONY: run test lint format lock docs clean
+.PHONY: run test test-slurm lint format lock docs clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/local.ready
@@ -25,6 +27,9 @@ run: $(VENV)/local.ready
 
 test: $(VENV)/test.ready
 	python -m pytest -n 2 --dist loadfile
+
+test-slurm: $(VENV)/test.ready
+	python -m pytest tests/slurm --durations 0 -m "$(SELECT)"
 
 lint: $(VENV)/test.ready
 	ruff check .
@@ -62,14 +67,15 @@ $(VENV)/test.ready: envs/test.lock $(VENV)/local.ready
 	@python -m pip install --quiet --no-deps -r envs/test.lock
 	@touch $@
 
-# The locks hold every package but torch and what only its CUDA build needs.
-lock: $(VENV)/bin/python
-	python -m pip install --quiet uv
+# local.lock and test.lock hold every package but torch and what only its CUDA build needs. The locks
+# of the conda environments hold all, for Linux x86-64 (envs/locks.py).
+lock: $(VENV)/test.ready
 	for name in local test; do \
 	  uv pip compile envs/$$name.in --universal --python-version 3.11 --no-header --no-annotate \
 	    $$( [ $$name = test ] && echo "-c envs/local.lock" ) \
 	    | grep -vE '^(torch|triton|cuda-|nvidia-)' > envs/$$name.lock; \
 	done
+	python envs/locks.py
 
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache

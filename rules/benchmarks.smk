@@ -4,6 +4,11 @@
 # Writes: <results>/benchmarks/{benchmark}/{split}.parquet
 
 
+# Seconds of work: not worth a job of a scheduler.
+localrules:
+    prepare_benchmark,
+
+
 rule prepare_benchmark:
     """Read, or generate, one split of a benchmark."""
     input:

@@ -47,8 +47,12 @@ check_configuration()
 
 # Programs run under the interpreter that runs Snakemake, unless conda or modules provide one;
 # only the `sources` stage and a hosted teacher may use the network.
-if not workflow.deployment_settings.deployment_method:
-    shell.prefix(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; ")
+OWN_PATH = (
+    ""
+    if workflow.deployment_settings.deployment_method
+    else f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+)
+shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1; {OWN_PATH}")
 
 
 def names(section):
@@ -126,7 +130,10 @@ def generation():
 
 
 # What jobs ask for, from the sizes in the configuration (docs/cluster.md).
-PLAN = sizing.plan(config)
+try:
+    PLAN = sizing.plan(config)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def asked(rule, name):
@@ -139,29 +146,30 @@ def asked(rule, name):
     def work(wildcards):
         return PLAN[rule, name.format(**dict(wildcards.items()))]
 
-    def on_several_nodes(value):
-        return lambda wildcards: (
-            value(work(wildcards)) if work(wildcards).nodes > 1 else None
-        )
-
     def cpus(wildcards):
         made = work(wildcards)
         return CPUS_PER_GPU * made.gpus // made.nodes or None
 
-    return {
+    requests = {
         "gpu": lambda wildcards: work(wildcards).gpus,
         "nodes": lambda wildcards: work(wildcards).nodes,
+        "cpus_per_task": cpus,
         "mem_mb": lambda wildcards, attempt: sizing.memory(
             work(wildcards), config["sizing"], attempt
         ),
         "runtime": lambda wildcards, attempt: sizing.minutes(
             work(wildcards), config["sizing"], attempt
         ),
-        "cpus_per_task": cpus,
-        "mpi": on_several_nodes(lambda made: "srun"),
-        "tasks": on_several_nodes(lambda made: made.nodes),
-        "tasks_per_gpu": on_several_nodes(lambda made: 0),
     }
+    if any(made.nodes > 1 for (other, _), made in PLAN.items() if other == rule):
+        requests |= {
+            "mpi": lambda wildcards: "srun" if work(wildcards).nodes > 1 else None,
+            "tasks": lambda wildcards: (
+                work(wildcards).nodes if work(wildcards).nodes > 1 else None
+            ),
+            "tasks_per_gpu": lambda wildcards: 0 if work(wildcards).nodes > 1 else None,
+        }
+    return requests
 
 
 # ------------------------------------------------------------------ before anything starts
@@ -170,6 +178,6 @@ def asked(rule, name):
 def refuse_orphans():
     """Stop where Slurm jobs of a killed run still write here."""
     try:
-        orphans.refuse(Path.cwd())
+        orphans.refuse(Path.cwd(), on_slurm=not workflow.local_exec)
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -9,6 +9,12 @@
 #         <results>/distillation/journal.sqlite                       paid answers, never asked again
 
 
+# Seconds of work: not worth a job of a scheduler.
+localrules:
+    build_prompts,
+    parse_pairs,
+
+
 rule pick_passages:
     """Choose passages and levels: at random, or by influence."""
     input:

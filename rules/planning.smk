@@ -13,6 +13,7 @@ rule estimate:
     """Target: print tokens, GPU-hours, time, money and disk of the run."""
     log:
         "<results>/logs/planning/estimate.log",
+    retries: 0
     conda:
         "../envs/workflow.yaml"
     params:
@@ -20,7 +21,7 @@ rule estimate:
         code=code_version("estimate.py"),
     shell:
         "python scripts/estimate.py --recipe {params.recipe:q} --code {params.code:q}"
-        " | tee {log:q}"
+        " 2> {log:q}"
 
 
 rule check_node:
@@ -31,13 +32,14 @@ rule check_node:
         "<results>/logs/planning/check_node.{kind}.log",
     benchmark:
         "<results>/timings/planning/check_node.{kind}.tsv"
+    retries: 0
     conda:
         "../envs/{kind}.yaml"
     threads: node_threads
     resources:
         gpu=lambda wc: node_request(wc)["gpus"],
         nodes=1,
-        mem_mb=lambda wc: node_request(wc)["memory_mb"],
+        mem_mb=lambda wc: node_memory(wc),
         runtime=15,
     params:
         recipe=lambda wc: canonical(node_request(wc)),
@@ -54,6 +56,7 @@ rule preflight:
         nodes=expand("<results>/preflight/{kind}.json", kind=NODE_KINDS),
     log:
         "<results>/logs/planning/preflight.log",
+    retries: 0
     conda:
         "../envs/workflow.yaml"
     params:
@@ -61,4 +64,4 @@ rule preflight:
         code=code_version("preflight.py"),
     shell:
         "python scripts/preflight.py --nodes {input.nodes:q} --recipe {params.recipe:q}"
-        " --code {params.code:q} | tee {log:q}"
+        " --code {params.code:q} 2> {log:q}"

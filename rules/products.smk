@@ -301,6 +301,12 @@ def node_threads(wildcards):
     return config["compute"]["threads"]
 
 
+def node_memory(wildcards):
+    """Megabytes that a job of a kind is given, as far as a node has them."""
+    most = sizing.NODE_SHARE * config["sizing"]["node_memory_gb"]
+    return int(min(node_request(wildcards)["memory_mb"], most))
+
+
 def node_request(wildcards):
     """What the largest job of a kind asks of one node, and what the run leaves on the disk."""
     programs = {
@@ -313,10 +319,10 @@ def node_request(wildcards):
         "results": config["results"],
         "gpus": max((work.gpus // work.nodes for work in works), default=0),
         "memory_mb": max(
-            (sizing.memory(work, config["sizing"]) for work in works),
-            default=execution_memory(),
+            (work.memory_mb for work in works), default=execution_memory()
         ),
-        "disk": sum(work.disk for work in PLAN.values()),
+        "disk": sum(work.disk for work in PLAN.values())
+        + sizing.state_bytes(PLAN.values()),
         "gpu_memory_gb": config["sizing"]["gpu_memory_gb"],
         "dtype": config["compute"]["dtype"],
         "engine": config["compute"]["generation"],

@@ -95,8 +95,7 @@ rule filter_problems:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 16_000 * attempt,
-        runtime=lambda wc, attempt: 240 * attempt,
+        **asked("filter_problems", "{corpus}"),
     params:
         recipe=lambda wc: canonical(
             {**config["filtering"], "filters": corpus_entry(wc)["filters"]}

@@ -6,6 +6,15 @@
 #         <results>/report.html
 
 
+# Seconds of work: not worth a job of a scheduler.
+localrules:
+    build_table,
+    plot_scores,
+    plot_losses,
+    plot_influence,
+    report,
+
+
 rule build_table:
     """Build one table in three forms from one list of cells."""
     input:

@@ -24,8 +24,7 @@ rule pack_corpus:
     conda:
         "../envs/train.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 16_000 * attempt,
-        runtime=lambda wc, attempt: 240 * attempt,
+        **asked("pack_corpus", "{model}"),
     params:
         recipe=lambda wc: canonical(
             {"length": model_recipe(wc)["length"], "modes": finetune_modes(wc)}

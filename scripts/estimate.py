@@ -29,12 +29,11 @@ def hours(value: float) -> str:
 
 
 def wall(works: list[sizing.Work], settings: dict) -> float:
-    """Hours that one stage takes: side by side on GPUs, one after the other without."""
-    on_gpus = [work for work in works if work.gpus]
-    without = [work for work in works if not work.gpus]
-    together = sum(work.gpu_hours for work in on_gpus) / settings["gpus_at_once"]
-    longest = max((work.hours for work in on_gpus), default=0)
-    return max(together, longest) + sum(work.jobs * work.hours for work in without)
+    """Hours that one stage takes: side by side where it uses GPUs, else one after the other."""
+    if not any(work.gpus for work in works):
+        return sum(work.jobs * work.hours for work in works)
+    together = sum(work.gpu_hours for work in works) / settings["gpus_at_once"]
+    return max(together, *(work.hours for work in works))
 
 
 def line(works: list[sizing.Work], stage: str, job: str, settings: dict) -> list[str]:
@@ -100,14 +99,15 @@ def notes(config: dict, works: list[sizing.Work]) -> list[str]:
             " longest length; nothing is sent beyond teacher.budget_dollars,"
             f" {teacher['budget_dollars']:,.0f}."
         )
-    training = [work for work in works if work.rule == "train_model"]
-    if training:
-        # Two states are kept, each of float32 weights and two moments.
-        state = max(2 * 12 / sizing.WEIGHT_BYTES * work.disk for work in training)
+    if state := sizing.state_bytes(works):
         lines.append(f"Disk: while a model trains, up to {short(state, 'B')} more for its state.")
-    unknown = [n for n, e in config["corpora"].items() if e.get("prompts") == 0]
+    unknown = [
+        f"{work.rule} {work.name}"
+        for work in works
+        if not work.hours and work.rule not in ("fetch_model", "ask_teacher")
+    ]
     if unknown:
-        lines.append(f"Not counted: corpora that use every passage ({', '.join(unknown)}).")
+        lines.append(f"Not counted, their texts' length being unknown: {', '.join(unknown)}.")
     return lines
 
 

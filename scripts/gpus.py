@@ -2,8 +2,8 @@
 
 --gpus 0: no GPU is visible to it. On one node: N leased GPUs; a training program gets one process
 per GPU, by torchrun. Snakemake counts GPUs but assigns none: the lease is a file lock per device,
-held while the program runs and released with it, however it ends. Under Slurm the scheduler has
-assigned them already. On several nodes of a Slurm job: srun starts this program once per node, and
+held while the program runs and released with it, however it ends. (In a Slurm job they are those
+that it was given.) On several nodes of a Slurm job: srun starts this program once per node, and
 torchrun on each joins them, at the node that the job started on.
 """
 
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SAVE_SECONDS = 600  # between a request to stop and the end; profiles/slurm asks so long before
+SAVE_SECONDS = 1800  # between a request to stop and the end; profiles/slurm asks so long before
 
 
 def visible_devices() -> list[str]:
@@ -41,9 +41,9 @@ def lease(count: int) -> tuple[list[str], list[int]]:
             f"gpus: this job needs {count} GPU(s), the machine shows {len(devices)}. Lower"
             " compute.gpus in the configuration, or run it where there are more."
         )
-    if "SLURM_JOB_ID" in os.environ:
-        return devices[:count], []
-    folder = Path(tempfile.gettempdir(), f"jz3-gpus-{os.getuid()}")
+    # Under Slurm devices are numbered anew in each job.
+    job = os.environ.get("SLURM_JOB_ID", "")
+    folder = Path(tempfile.gettempdir(), f"jz3-gpus-{os.getuid()}{job and f'-{job}'}")
     folder.mkdir(mode=0o700, exist_ok=True)
     while True:
         held: dict[str, int] = {}
@@ -112,7 +112,8 @@ def main() -> None:
     command = [sys.executable]
     # vLLM starts its own processes.
     if (count > 1 or options.nodes > 1) and "train_" in Path(options.program[0]).name:
-        command += torchrun(max(1, count), options.nodes)
+        # "--", or torchrun would take the program's --log for one of its own options.
+        command += [*torchrun(max(1, count), options.nodes), "--"]
     os.execv(sys.executable, [*command, *options.program])
 
 

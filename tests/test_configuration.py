@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import yte
 from jz3.configuration import document, mistakes
 
 ROOT = Path(__file__).parent.parent
@@ -127,10 +128,10 @@ def test_profiles_name_existing_rules_only():
         rules |= set(re.findall(r"^rule (\w+):", file.read_text(), flags=re.MULTILINE))
     for profile in (ROOT / "profiles").glob("*/profile.yaml"):
         text = profile.read_text()
+        profile = yte.process_yaml(text)
         named = set()
         for key in ("set-threads", "set-resources", "groups"):
-            if block := re.search(rf"^{key}:\n((?:[ -].*\n)+)", text, flags=re.MULTILINE):
-                named |= set(re.findall(r"^\s+-?\s*(\w+)[:=]", block[1], flags=re.MULTILINE))
+            named |= set(profile.get(key, {}))
         assert named <= rules
     assert len(rules) > 30
 

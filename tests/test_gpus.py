@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +29,7 @@ def start(machine, count, *more):
     return subprocess.Popen(
         [sys.executable, GPUS, "--gpus", str(count), *more, program],
         env=machine,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,9 +84,40 @@ def test_several_nodes_without_slurm_is_one_line(machine):
     assert error.count("\n") == 1
 
 
-def test_under_slurm_the_schedulers_devices_are_taken_as_they_are(machine):
-    processes = [start({**machine, "SLURM_JOB_ID": "7"}, 4) for _ in range(2)]
-    began = time.monotonic()
-    outputs = [process.communicate(timeout=20)[0] for process in processes]
-    assert time.monotonic() - began < 10  # nobody waits for a lease
-    assert all(output.startswith("0,1,2,3 ") for output in outputs)
+def test_jobs_inside_one_slurm_allocation_share_its_devices_out(machine):
+    machine = {**machine, "SLURM_JOB_ID": "7"}
+    held = []
+    for process in [start(machine, 2) for _ in range(4)]:
+        devices, began, ended = process.communicate(timeout=60)[0].split()
+        held.append((set(devices.split(",")), float(began), float(ended)))
+    for i, (ours, began, ended) in enumerate(held):
+        for theirs, other_began, other_ended in held[:i]:
+            assert not (began < other_ended and other_began < ended and ours & theirs)
+
+
+def test_slurm_jobs_do_not_wait_for_each_other(machine):
+    """Each has devices of its own, numbered from 0."""
+    hold = Path(machine["TMPDIR"], "hold.py")
+    hold.write_text("import sys; print('held', flush=True); sys.stdin.read()")
+    with start({**machine, "SLURM_JOB_ID": "7"}, 4) as first:
+        assert first.stdout.readline() == "held\n"
+        hold.write_text(HOLD)
+        assert start({**machine, "SLURM_JOB_ID": "8"}, 4).wait(timeout=60) == 0
+        first.stdin.close()
+
+
+def test_a_training_program_gets_a_process_per_gpu_and_its_own_options(machine):
+    program = Path(machine["TMPDIR"], "train_nothing.py")
+    program.write_text(
+        "import os, sys\n"
+        "print(os.environ['RANK'], os.environ['WORLD_SIZE'], *sys.argv[1:], flush=True)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, GPUS, "--gpus", "2", "--nodes", "1", program, "--log", "x", "--seed", "3"],
+        env=machine,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(ended.stdout.splitlines()) == [f"{rank} 2 --log x --seed 3" for rank in (0, 1)]

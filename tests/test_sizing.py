@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jz3 import sizing
+from jz3.io import UserError
 from jz3.sizing import Work
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,7 @@ def paper():
     ],
 )
 def test_training_takes_as_many_gpus_as_hold_the_model(billions, wanted, gpus, nodes):
-    assert sizing.training_gpus(NODES, billions, wanted) == gpus
+    assert sizing.training_gpus(NODES, billions, wanted, 64) == gpus
     assert sizing.nodes_of(NODES, gpus) == nodes
 
 
@@ -38,15 +39,33 @@ def test_generation_shares_a_model_by_powers_of_two(billions, gpus):
     assert sizing.generation_gpus(NODES, billions, 1) == gpus
 
 
-@given(st.floats(0.1, 700), st.integers(1, 64))
-def test_more_than_a_node_is_whole_nodes(billions, wanted):
-    gpus = sizing.training_gpus(NODES, billions, wanted)
+@given(st.floats(0.1, 700), st.integers(1, 64), st.sampled_from([64, 96, 512]))
+def test_gpus_hold_the_model_divide_an_update_and_fill_nodes(billions, wanted, shares):
+    try:
+        gpus = sizing.training_gpus(NODES, billions, wanted, shares)
+    except UserError:
+        assert sizing.TRAINING_BYTES * billions / 60 > shares / 2 or wanted > shares / 2
+        return
     assert gpus >= wanted
     assert gpus <= 8 or gpus % 8 == 0
+    assert shares % gpus == 0
     assert sizing.TRAINING_BYTES * billions <= gpus * 80
 
 
-@given(st.floats(0, 1000), st.integers(1, 6))
+def test_an_update_that_no_gpus_can_share_is_refused_before_anything_is_queued(paper):
+    recipe = {**paper["recipes"]["student"], "global_batch": 40}
+    config = {**paper, "recipes": {**paper["recipes"], "student": recipe}}
+    with pytest.raises(
+        UserError, match=r"^recipes\.student: a model of 7\.24B takes 8 GPUs or more"
+    ):
+        sizing.plan(config)
+
+
+def test_work_of_unknown_length_asks_for_the_longest_job():
+    assert sizing.minutes(Work("training", "train_model", "x"), NODES) == 48 * 60
+
+
+@given(st.floats(0.001, 1000), st.integers(1, 6))
 def test_requests_grow_with_attempts_and_end_at_the_clusters_limits(hours, attempt):
     work = Work("training", "train_model", "x", memory_mb=400_000, hours=hours)
     first, later = (sizing.minutes(work, NODES, a) for a in (attempt, attempt + 1))

@@ -15,18 +15,23 @@ from .io import UserError
 PREFIX = "jz3_"  # of job names: slurm-jobname-prefix in profiles/slurm/profile.yaml
 
 
-def refuse(folder: str | Path) -> None:
+def refuse(folder: str | Path, on_slurm: bool) -> None:
     """Raise UserError, with the command to cancel them, if jobs of another run work in `folder`.
 
-    Does nothing where there is no Slurm, or where it does not answer within a quarter minute.
+    Also where Slurm does not answer, if this run uses it (`on_slurm`).
     """
     if not shutil.which("squeue"):
         return
     command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%j|%Z"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=15)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return
+        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        if not on_slurm:
+            return
+        said = (error.stderr or "").strip().partition("\n")[0] or "no answer within a minute"
+        raise UserError(
+            f"squeue does not tell whether jobs of an earlier run still work here: {said}"
+        ) from None
     here = os.path.realpath(folder)
     found = Counter()
     for line in listed.stdout.splitlines():

@@ -132,14 +132,17 @@ def storage(results: Path, wanted: float) -> Iterator[Finding]:
     """The results folder: space, and what finished work relies on (renaming, locks)."""
     results.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(results).free
+    held = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
     yield judged(
         "space",
-        free >= wanted,
-        f"{free / 1e9:,.0f} GB free in {results}, about {wanted / 1e9:,.1f} GB needed",
+        free + held >= wanted,
+        f"{free / 1e9:,.0f} GB free in {results}, {held / 1e9:,.1f} GB of about"
+        f" {wanted / 1e9:,.1f} GB made",
         "Put `results` where there is more.",
     )
     with tempfile.NamedTemporaryFile(dir=results, prefix=".check.") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)  # on NFS both kinds are one lock
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         moved = Path(f"{file.name}.moved")
         os.replace(file.name, moved)

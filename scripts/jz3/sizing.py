@@ -6,8 +6,11 @@ explains the formulas; the configuration's `sizing` says what a GPU does and how
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from . import io
 
 TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
@@ -15,10 +18,18 @@ FILLED = 0.75  # share of a GPU's memory for weights and moments; the rest is ac
 GENERATION_FILLED = 0.6  # share for weights; the rest is the cache of keys and values
 PROGRAM_MB = 4000  # of host memory for the interpreter and its libraries
 SERVER_MB = 8000  # of host memory for a local teacher
+NODE_SHARE = 950  # megabytes of each gigabyte of a node that jobs may ask for
 SAFETY = 1.5  # time asked for, over the estimate
 START_MINUTES = 30  # time asked for beside the work: loading, compiling, saving
+FILTER_BYTES = 6000  # of host memory per problem: question, sketch, index
+FILTER_RATE = 500.0  # problems filtered per second
+PACK_BYTES = 9  # of host memory per token, twice what it holds while it grows
+PACK_RATE = 200_000.0  # tokens packed per second
 ROW_BYTES = 4  # per token of a stored text, compressed
 QUESTION_TOKENS = 100  # of a benchmark problem
+
+
+STATES = 2  # of a training kept at once
 
 
 @dataclass(frozen=True)
@@ -46,17 +57,26 @@ class Work:
 # ---------------------------------------------------------------- one job
 
 
-def training_gpus(sizing: dict[str, Any], billions: float, wanted: int) -> int:
-    """GPUs of a full fine-tuning job: `wanted`, or as many whole nodes as hold the model.
+def training_gpus(sizing: dict[str, Any], billions: float, wanted: int, shares: int) -> int:
+    """GPUs of a full fine-tuning job: at least `wanted`, as many as hold the model.
 
     billions: parameters, all of them held, though a mixture of experts uses a part at a time.
+    shares: micro-batches of an update, which the GPUs must divide evenly. Beyond one node the GPUs
+    fill whole nodes. Raises UserError where no number of GPUs does.
     """
     if not wanted:
         return 0
     room = sizing["gpu_memory_gb"] * FILLED
     needed = max(wanted, math.ceil(TRAINING_BYTES * billions / room))
     per_node = sizing["gpus_per_node"]
-    return needed if needed <= per_node else per_node * math.ceil(needed / per_node)
+    for gpus in range(needed, shares + 1):
+        if shares % gpus == 0 and (gpus <= per_node or gpus % per_node == 0):
+            return gpus
+    raise io.UserError(
+        f"a model of {billions:g}B takes {needed} GPUs or more, and none of these numbers divides"
+        f" an update of {shares} micro-batches evenly over nodes of {per_node}. Change"
+        " global_batch, micro_batch or compute.gpus.train."
+    )
 
 
 def generation_gpus(sizing: dict[str, Any], billions: float, wanted: int) -> int:
@@ -91,15 +111,17 @@ def generation_memory(billions: float) -> int:
 def minutes(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
     """Minutes to ask for: the estimate with a margin, more at each attempt, at most the longest.
 
-    Work that takes longer than the longest job is continued by the next attempt.
+    Work that takes longer than the longest job is continued by the next attempt. Work of unknown
+    length (texts of the user's, corpora that use every passage) asks for the longest.
     """
-    asked = START_MINUTES + 60 * SAFETY * work.hours * attempt
-    return math.ceil(min(asked, 60 * sizing["longest_job_hours"]))
+    longest = 60 * sizing["longest_job_hours"]
+    asked = START_MINUTES + 60 * SAFETY * work.hours * attempt if work.hours else longest
+    return math.ceil(min(asked, longest))
 
 
 def memory(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
     """Megabytes of host memory to ask for per node: half as much again at each further attempt."""
-    return int(min(work.memory_mb * (1 + attempt) / 2, 950 * sizing["node_memory_gb"]))
+    return int(min(work.memory_mb * (1 + attempt) / 2, NODE_SHARE * sizing["node_memory_gb"]))
 
 
 def _hours(flop: float, tflops: float, gpus: int) -> float:
@@ -113,7 +135,8 @@ def plan(config: dict[str, Any]) -> dict[tuple[str, str], Work]:
     """Every job that is worth counting, by rule and name, in the order of the stages.
 
     Texts that are not yet written count with the mean lengths of `sizing.tokens`; problems that a
-    filter will reject are counted as kept.
+    filter will reject are counted as kept. Raises UserError for a training that no number of GPUs
+    divides evenly.
     """
     works = [
         *_fetching(config),
@@ -143,7 +166,15 @@ def _training(config: dict[str, Any], checkpoint: str, recipe: str, tokens: floa
     """Requests of a full fine-tuning job, `tokens` in all passes."""
     sizing, settings = config["sizing"], config["recipes"][recipe]
     billions, active = _size(config, checkpoint)
-    gpus = training_gpus(sizing, billions, config["compute"]["gpus"]["train"])
+    try:
+        gpus = training_gpus(
+            sizing,
+            billions,
+            config["compute"]["gpus"]["train"],
+            settings["global_batch"] // settings["micro_batch"],
+        )
+    except io.UserError as error:
+        raise io.UserError(f"recipes.{recipe}: {error}") from None
     flop = (8 if settings["gradient_checkpointing"] else 6) * active * 1e9 * tokens
     return {
         "gpus": gpus,
@@ -276,8 +307,21 @@ def _synthesis(config):
             "synthesize",
             name,
             **_generation(config, base, tokens, entry["shards"]),
-            disk=entry["prompts"] * answer * ROW_BYTES * 3,  # as shards, filtered and packed
+            disk=entry["prompts"] * answer * ROW_BYTES * 2,  # as shards, and filtered
         )
+        yield Work(
+            "synthesis",
+            "filter_problems",
+            name,
+            memory_mb=int(PROGRAM_MB + entry["prompts"] * FILTER_BYTES / 1e6),
+            hours=entry["prompts"] / FILTER_RATE / 3600,
+        )
+
+
+def state_bytes(works: Iterable[Work]) -> float:
+    """Disk that unfinished training takes at most: float32 weights and two moments, twice."""
+    models = [work.disk for work in works if work.rule in ("train_model", "train_synthesizer")]
+    return STATES * 12 / WEIGHT_BYTES * max(models, default=0)
 
 
 def corpus_tokens(config: dict[str, Any], name: str) -> float:
@@ -309,6 +353,15 @@ def _students(config):
             continue
         tokens = sum(corpus_tokens(config, corpus) for corpus in entry.get("pretrain", []))
         tokens += sum(finetuning_tokens(config, part) for part in entry.get("finetune", []))
+        yield Work(
+            "training",
+            "pack_corpus",
+            name,
+            memory_mb=int(PROGRAM_MB + tokens * PACK_BYTES / 1e6),
+            tokens=tokens,
+            hours=tokens / PACK_RATE / 3600,
+            disk=tokens * ROW_BYTES,
+        )
         tokens *= config["recipes"][entry["recipe"]]["epochs"]
         yield Work(
             "training",

@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from . import attention, io, schedules
 from .pack_trainer import PackTrainer
 from .program import Progress, say
 
+LONGEST_WAIT = timedelta(hours=3)  # for another process; the state of 8x7B has 560 GB
 ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to stop
 
 
@@ -43,11 +45,16 @@ def load_model(folder: str | Path) -> transformers.PreTrainedModel:
         )
 
 
+def _processes() -> PartialState:
+    """The processes of a distributed run; they wait for each other while one writes a state."""
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+
+
 def open_state(path: Path | None, key: object) -> Path | None:
     """`io.resume_directory` for every process of a distributed run."""
     if path is None:
         return None
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+    with _processes().main_process_first():
         return io.resume_directory(path, key)
 
 

@@ -83,7 +83,7 @@ PartitionName=a100 Nodes=gpu[1-4] MaxTime=1-00:00:00 State=UP PriorityTier=1
 PartitionName=urgent Nodes=cpu1,gpu[1-4] MaxTime=1-00:00:00 State=UP PriorityTier=9
 EOF
   echo "NodeName=gpu[1-4] Name=gpu Type=a100 File=$state/dev/nvidia[0-7]" >/etc/slurm/gres.conf
-  if ! pgrep -x munged >/dev/null; then
+  if ! munge --no-input >/dev/null 2>&1; then
     install -d -o munge -g munge -m 0755 /run/munge
     runuser -u munge -- munged
     touch "$state/munged.ours"
