@@ -18,7 +18,7 @@ CLUSTER = HERE / "cluster.sh"
 SITE = {
     "SNAKEMAKE_SLURM_PARTITIONS": str(HERE / "partitions.yaml"),
     "JZ3_SLURM_STATUS": "squeue",  # without accounting, sacct would wait for ever
-    "JZ3_SLURM_SECONDS": "4",
+    "JZ3_SLURM_SECONDS": "11",  # most jobs take ten; a look too early costs a longer wait
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
 }
 LONG = {  # a training of about a minute
