@@ -41,9 +41,9 @@ def lease(count: int) -> tuple[list[str], list[int]]:
             f"gpus: this job needs {count} GPU(s), the machine shows {len(devices)}. Lower"
             " compute.gpus in the configuration, or run it where there are more."
         )
-    # Under Slurm devices are numbered anew in each job.
-    job = os.environ.get("SLURM_JOB_ID", "")
-    folder = Path(tempfile.gettempdir(), f"jz3-gpus-{os.getuid()}{job and f'-{job}'}")
+    # Under Slurm devices are numbered anew in each job, on each node.
+    parts = [str(os.getuid()), *(os.environ.get(n) for n in ("SLURM_JOB_ID", "SLURMD_NODENAME"))]
+    folder = Path(tempfile.gettempdir(), "-".join(["jz3-gpus", *filter(None, parts)]))
     folder.mkdir(mode=0o700, exist_ok=True)
     while True:
         held: dict[str, int] = {}

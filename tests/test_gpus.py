@@ -96,13 +96,15 @@ def test_jobs_inside_one_slurm_allocation_share_its_devices_out(machine):
 
 
 def test_slurm_jobs_do_not_wait_for_each_other(machine):
-    """Each has devices of its own, numbered from 0."""
+    """Each has devices of its own on each of its nodes, numbered from 0."""
     hold = Path(machine["TMPDIR"], "hold.py")
     hold.write_text("import sys; print('held', flush=True); sys.stdin.read()")
-    with start({**machine, "SLURM_JOB_ID": "7"}, 4) as first:
+    with start({**machine, "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "n1"}, 4) as first:
         assert first.stdout.readline() == "held\n"
         hold.write_text(HOLD)
-        assert start({**machine, "SLURM_JOB_ID": "8"}, 4).wait(timeout=60) == 0
+        for job, node in (("8", "n1"), ("7", "n2")):
+            there = {**machine, "SLURM_JOB_ID": job, "SLURMD_NODENAME": node}
+            assert start(there, 4).wait(timeout=60) == 0
         first.stdin.close()
 
 

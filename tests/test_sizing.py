@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import yte
 from hypothesis import given
 from hypothesis import strategies as st
 from jz3 import sizing
@@ -61,6 +62,16 @@ def test_an_update_that_no_gpus_can_share_is_refused_before_anything_is_queued(p
         sizing.plan(config)
 
 
+def test_notice_is_given_after_the_work_should_be_done():
+    """profiles/slurm asks a training to stop so long before the end of its time."""
+    notice = yte.process_yaml((ROOT / "profiles/slurm/profile.yaml").read_text())
+    for rule, request in notice["set-resources"].items():
+        seconds = int(request["slurm_extra"].strip("'").split("@")[1])
+        work = Work("training", rule, "x", hours=0.1)
+        assert seconds == 60 * sizing.NOTICE_MINUTES if rule.startswith("train_") else seconds < 600
+        assert 60 * sizing.minutes(work, NODES) - seconds >= 1.5 * 3600 * work.hours
+
+
 def test_work_of_unknown_length_asks_for_the_longest_job():
     assert sizing.minutes(Work("training", "train_model", "x"), NODES) == 48 * 60
 
@@ -69,7 +80,7 @@ def test_work_of_unknown_length_asks_for_the_longest_job():
 def test_requests_grow_with_attempts_and_end_at_the_clusters_limits(hours, attempt):
     work = Work("training", "train_model", "x", memory_mb=400_000, hours=hours)
     first, later = (sizing.minutes(work, NODES, a) for a in (attempt, attempt + 1))
-    assert 30 <= first <= later <= 48 * 60
+    assert 60 <= first <= later <= 48 * 60
     assert first >= min(60 * hours, 48 * 60)
     assert sizing.memory(work, NODES, attempt) <= sizing.memory(work, NODES, attempt + 1) <= 950_000
     assert sizing.memory(work, NODES, 1) == 400_000

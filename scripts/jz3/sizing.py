@@ -21,6 +21,7 @@ SERVER_MB = 8000  # of host memory for a local teacher
 NODE_SHARE = 950  # megabytes of each gigabyte of a node that jobs may ask for
 SAFETY = 1.5  # time asked for, over the estimate
 START_MINUTES = 30  # time asked for beside the work: loading, compiling, saving
+NOTICE_MINUTES = 30  # and before whose end a training is asked to stop (profiles/slurm)
 FILTER_BYTES = 15_000  # of host memory per problem: question, sketch, index (13,400 measured)
 FILTER_RATE = 2_000.0  # problems filtered per second (4,700 measured)
 PACK_BYTES = 9  # of host memory per token, twice what it holds while it grows
@@ -115,8 +116,10 @@ def minutes(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
     length (texts of the user's, corpora that use every passage) asks for the longest.
     """
     longest = 60 * sizing["longest_job_hours"]
-    asked = START_MINUTES + 60 * SAFETY * work.hours * attempt if work.hours else longest
-    return math.ceil(min(asked, longest))
+    if not work.hours:
+        return math.ceil(longest)
+    beside = START_MINUTES + NOTICE_MINUTES * work.rule.startswith("train_")
+    return math.ceil(min(beside + 60 * SAFETY * work.hours * attempt, longest))
 
 
 def memory(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:

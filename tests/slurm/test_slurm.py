@@ -21,27 +21,31 @@ SITE = {
     "JZ3_SLURM_SECONDS": "11",  # most jobs take ten; a look too early costs a longer wait
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
 }
-LONG = {  # a training of about a minute
-    "synthesizers": {"tool": {"recipe": "long"}},
-    "recipes": {
-        "long": {
-            "learning_rate": 1.0e-3,
-            "schedule": "cosine",
-            "warmup_ratio": 0.0,
-            "stable_ratio": 0.0,
-            "minimum_ratio": 0.0,
-            "epochs": 300,
-            "global_batch": 2,
-            "micro_batch": 1,
-            "length": 512,
-            "weight_decay": 0.0,
-            "gradient_clip": 1.0,
-            "gradient_checkpointing": False,
-            "save_steps": 100000,
-        }
-    },
+FOR_TWO = {  # updates that two GPUs can share
+    "synthesizer": {"global_batch": 2},
+    "student": {"global_batch": 4},
 }
 HISTORY = "results/tests/synthesizers/tool/history.jsonl"
+
+
+def lasting(seconds):
+    """An overlay that makes the tool synthesizer's training last about so long."""
+    long = {
+        "learning_rate": 1.0e-3,
+        "schedule": "cosine",
+        "warmup_ratio": 0.0,
+        "stable_ratio": 0.0,
+        "minimum_ratio": 0.0,
+        "epochs": 4 * seconds,
+        "global_batch": 2,
+        "micro_batch": 1,
+        "length": 512,
+        "weight_decay": 0.0,
+        "gradient_clip": 1.0,
+        "gradient_checkpointing": False,
+        "save_steps": 100_000,
+    }
+    return {"synthesizers": {"tool": {"recipe": "long"}}, "recipes": {"long": long}}
 
 
 class SlurmProject(Project):
@@ -149,7 +153,7 @@ def test_second_run_does_nothing(project):
 
 
 def test_jobs_see_the_gpus_they_ask_for(project):
-    overlay = {"compute": {"gpus": {"train": 2, "generate": 1}}}
+    overlay = {"compute": {"gpus": {"train": 2, "generate": 1}}, "recipes": FOR_TWO}
     status, log = project.slurm("preflight", overlay=overlay)
     assert status != 0  # the GPUs are not real: torch finds none
     given = re.findall(r"(\d) asked for, CUDA_VISIBLE_DEVICES=([\d,]*)", log)
@@ -161,7 +165,7 @@ def test_two_nodes_train_together(training):
     overlay = {
         "compute": {"gpus": {"train": 2}},
         "sizing": {"gpus_per_node": 1},
-        "recipes": {"synthesizer": {"global_batch": 2}},
+        "recipes": FOR_TWO,
     }
     status, log = training.slurm(HISTORY, overlay=overlay)
     assert status == 0, log[-6000:]
@@ -171,8 +175,30 @@ def test_two_nodes_train_together(training):
     assert steps[-1]["loss"] < steps[0]["loss"] / 2
 
 
+def test_jobs_of_a_killed_head_are_not_joined_by_others(training):
+    head = training.slurm(HISTORY, overlay=lasting(30), wait=False)
+    until(training_job)
+    os.killpg(head.pid, signal.SIGKILL)
+    head.wait()
+    training.slurm("--unlock", overlay=lasting(30))
+    status, log = training.slurm(HISTORY, overlay=lasting(30))
+    assert status != 0
+    told = re.search(r"(\d+) Slurm jobs? of an earlier run still work.*(scancel --name \S+)", log)
+    assert told, log[-3000:]
+    assert "Traceback" not in log
+    subprocess.run(told[2].split(), check=True)
+    until(lambda: not queue("RUNNING,COMPLETING"))
+    status, log = training.slurm(HISTORY, overlay=lasting(30))
+    assert status == 0, log[-6000:]
+    assert training.history()
+
+
+# Minutes of waiting each: `make test-slurm SELECT=slow`.
+
+
+@pytest.mark.slow
 def test_time_limit_saves_and_the_next_attempt_goes_on(training):
-    overlay = {**LONG, "sizing": {"longest_job_hours": 2 / 60}}
+    overlay = {**lasting(75), "sizing": {"longest_job_hours": 2 / 60}}
     extra = "train_synthesizer:slurm_extra='--signal=TERM@60'"
     status, log = training.slurm(HISTORY, "--set-resources", extra, overlay=overlay)
     assert status == 0, log[-6000:]
@@ -182,34 +208,14 @@ def test_time_limit_saves_and_the_next_attempt_goes_on(training):
     assert steps == list(range(1, steps[-1] + 1))
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_is_done_again(training):
-    head = training.slurm(HISTORY, overlay=LONG, wait=False)
+    head = training.slurm(HISTORY, overlay=lasting(30), wait=False)
     job, _ = until(training_job)
     time.sleep(15)
     subprocess.run(["scancel", job], check=True)
     assert head.wait() == 0, training.head_log()[-6000:]
     assert training.history()
-
-
-def test_jobs_of_a_killed_head_are_not_joined_by_others(training):
-    head = training.slurm(HISTORY, overlay=LONG, wait=False)
-    until(training_job)
-    os.killpg(head.pid, signal.SIGKILL)
-    head.wait()
-    training.slurm("--unlock", overlay=LONG)
-    status, log = training.slurm(HISTORY, overlay=LONG)
-    assert status != 0
-    told = re.search(r"(\d+) Slurm jobs? of an earlier run still work.*(scancel --name \S+)", log)
-    assert told, log[-3000:]
-    assert "Traceback" not in log
-    subprocess.run(told[2].split(), check=True)
-    until(lambda: not queue("RUNNING,COMPLETING"))
-    status, log = training.slurm(HISTORY, overlay=LONG)
-    assert status == 0, log[-6000:]
-    assert training.history()
-
-
-# Minutes each, since Slurm waits two of them before a job starts again: `make test-slurm SELECT=slow`.
 
 
 def environment_of(process):
@@ -222,7 +228,7 @@ def environment_of(process):
 
 @pytest.mark.slow
 def test_a_lost_node_gives_its_job_back(training):
-    head = training.slurm(HISTORY, overlay=LONG, wait=False)
+    head = training.slurm(HISTORY, overlay=lasting(30), wait=False)
     job, node = until(training_job)
     time.sleep(10)
     daemon = Path(f"/var/lib/jz3-slurm/slurmd-{node}.pid")
@@ -238,7 +244,7 @@ def test_a_lost_node_gives_its_job_back(training):
 
 @pytest.mark.slow
 def test_a_preempted_job_starts_again(training):
-    head = training.slurm(HISTORY, overlay=LONG, wait=False)
+    head = training.slurm(HISTORY, overlay=lasting(30), wait=False)
     job, node = until(training_job)
     time.sleep(10)
     command = ["sbatch", "--parsable", "-p", "urgent", "-w", node, "-c", "4", "--wrap", "sleep 5"]
