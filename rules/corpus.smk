@@ -19,8 +19,8 @@ rule extract_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=120,
+        mem_mb=lambda wc, input, attempt: int((4000 + 12 * input.size_mb) * attempt),
+        runtime=720,
     params:
         recipe=lambda wc: canonical(
             {
@@ -54,8 +54,8 @@ rule pool_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 8000 * attempt,
-        runtime=120,
+        mem_mb=lambda wc, input, attempt: int((4000 + 12 * input.size_mb) * attempt),
+        runtime=720,
     params:
         code=code_version("pool_passages.py"),
     shell:

@@ -32,8 +32,8 @@ rule pick_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 8000 * attempt,
-        runtime=60,
+        mem_mb=lambda wc, input, attempt: int((4000 + 12 * input.size_mb) * attempt),
+        runtime=720,
     params:
         recipe=lambda wc: canonical(config["distillation"][wc.distillation]),
         code=code_version("pick_passages.py"),

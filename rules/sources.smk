@@ -76,7 +76,8 @@ rule fetch_model:
         code=code_version("fetch_model.py"),
         seed=config["seed"],
         file=lambda wc, input: option("--source", input.file),
+        state=in_results("sources/state/{checkpoint}"),
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_model.py --name {wildcards.checkpoint:q}"
-        " {params.file} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " {params.file} --state {params.state:q} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.model:q} --log {log:q}"

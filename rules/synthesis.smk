@@ -123,6 +123,8 @@ rule data_card:
         "<results>/timings/synthesis/data_card.{corpus}.tsv"
     conda:
         "../envs/data.yaml"
+    resources:
+        **asked("filter_problems", "{corpus}"),
     params:
         recipe=lambda wc: canonical({"corpus": wc.corpus, **corpus_entry(wc)}),
         code=code_version("data_card.py"),

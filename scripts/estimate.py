@@ -100,7 +100,11 @@ def notes(config: dict, works: list[sizing.Work]) -> list[str]:
             f" {teacher['budget_dollars']:,.0f}."
         )
     if state := sizing.state_bytes(works):
-        lines.append(f"Disk: while a model trains, up to {short(state, 'B')} more for its state.")
+        lines.append(
+            f"Disk: up to {short(state, 'B')} more for the states of models that train at once; hub"
+            " datasets, passages and the hub's cache (HF_HOME) are not counted."
+        )
+    lines.append("Problems that a filter will reject are counted as kept: training is overstated.")
     unknown = [
         f"{work.rule} {work.name}"
         for work in works

@@ -322,9 +322,8 @@ def _synthesis(config):
 
 
 def state_bytes(works: Iterable[Work]) -> float:
-    """Disk that unfinished training takes at most: float32 weights and two moments, twice."""
-    models = [work.disk for work in works if work.rule in ("train_model", "train_synthesizer")]
-    return STATES * 12 / WEIGHT_BYTES * max(models, default=0)
+    """Disk of unfinished training, if all models train at once: weights and two moments, twice."""
+    return STATES * 12 / WEIGHT_BYTES * sum(w.disk for w in works if w.rule == "train_model")
 
 
 def corpus_tokens(config: dict[str, Any], name: str) -> float:
