@@ -18,7 +18,7 @@ CLUSTER = HERE / "cluster.sh"
 SITE = {
     "SNAKEMAKE_SLURM_PARTITIONS": str(HERE / "partitions.yaml"),
     "JZ3_SLURM_STATUS": "squeue",  # without accounting, sacct would wait for ever
-    "JZ3_SLURM_SECONDS": "11",  # most jobs take ten; a look too early costs a longer wait
+    "JZ3_SLURM_SECONDS": "4",
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
 }
 FOR_TWO = {  # updates that two GPUs can share
