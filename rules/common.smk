@@ -129,6 +129,11 @@ def generation():
     }
 
 
+def table_memory(wildcards, input, attempt):
+    """Megabytes of host memory of a program that holds the tables it reads."""
+    return int((sizing.PROGRAM_MB + 12 * input.size_mb) * attempt)
+
+
 # What jobs ask for, from the sizes in the configuration (docs/cluster.md).
 try:
     PLAN = sizing.plan(config)

@@ -19,7 +19,7 @@ rule extract_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, input, attempt: int((4000 + 12 * input.size_mb) * attempt),
+        mem_mb=table_memory,
         runtime=720,
     params:
         recipe=lambda wc: canonical(
@@ -54,7 +54,7 @@ rule pool_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, input, attempt: int((4000 + 12 * input.size_mb) * attempt),
+        mem_mb=table_memory,
         runtime=720,
     params:
         code=code_version("pool_passages.py"),

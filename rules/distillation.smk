@@ -32,7 +32,7 @@ rule pick_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, input, attempt: int((4000 + 12 * input.size_mb) * attempt),
+        mem_mb=table_memory,
         runtime=720,
     params:
         recipe=lambda wc: canonical(config["distillation"][wc.distillation]),

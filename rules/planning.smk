@@ -39,7 +39,7 @@ rule check_node:
     resources:
         gpu=lambda wc: node_request(wc)["gpus"],
         nodes=1,
-        mem_mb=lambda wc: node_memory(wc),
+        mem_mb=node_memory,
         runtime=15,
     params:
         recipe=lambda wc: canonical(node_request(wc)),

@@ -28,8 +28,6 @@ PACK_BYTES = 9  # of host memory per token, twice what it holds while it grows
 PACK_RATE = 300_000.0  # tokens packed per second (530,000 measured on two cores)
 ROW_BYTES = 4  # per token of a stored text, compressed
 QUESTION_TOKENS = 100  # of a benchmark problem
-
-
 STATES = 2  # of a training kept at once
 
 
