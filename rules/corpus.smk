@@ -19,7 +19,7 @@ rule extract_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=table_memory,
+        mem_mb=lambda wc, attempt: 8000 * attempt,
         runtime=720,
     params:
         recipe=lambda wc: canonical(

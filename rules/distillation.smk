@@ -32,7 +32,7 @@ rule pick_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=table_memory,
+        mem_mb=lambda wc, attempt: 8000 * attempt,
         runtime=720,
     params:
         recipe=lambda wc: canonical(config["distillation"][wc.distillation]),

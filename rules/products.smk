@@ -169,6 +169,14 @@ def shards(wildcards):
     ]
 
 
+def drawing_memory(wildcards, input, attempt):
+    """Megabytes of host memory for the prompts of a corpus: the passages drawn are held."""
+    prompts = corpus_entry(wildcards)["prompts"]
+    if not prompts:  # every passage
+        return table_memory(wildcards, input, attempt)
+    return int((sizing.PROGRAM_MB + prompts * sizing.DRAW_BYTES / 1e6) * attempt)
+
+
 def execution_memory():
     """Megabytes of host memory for running model-written programs."""
     settings = config["execution"]

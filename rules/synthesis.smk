@@ -1,7 +1,8 @@
 # The synthesizers write the corpora; what fails a check is set aside (paper, section 3.4).
 #
 # Reads:  corpora, execution, filtering; passages; synthesizers; all test splits
-# Writes: <results>/synthesis/{corpus}/shards/{shard}.parquet     everything written
+# Writes: <results>/synthesis/{corpus}/prompts/{shard}.parquet    passages in prompts
+#         <results>/synthesis/{corpus}/shards/{shard}.parquet     everything written
 #         <results>/synthesis/{corpus}/executed/{shard}.parquet   tool solutions after execution
 #         <results>/synthesis/{corpus}/problems.parquet           what passed every check
 #         <results>/synthesis/{corpus}/rejected.parquet           the rest, with the reason
@@ -9,11 +10,40 @@
 #         <results>/synthesis/{corpus}/README.md                  data card
 
 
-rule synthesize:
-    """Write one shard of a corpus."""
+rule draw_prompts:
+    """Draw passages and levels, and deal them out to the shards."""
     input:
         passages="<results>/corpus/passages.parquet",
         prompts=lambda wc: prompt_files(corpus_entry(wc)["mode"]),
+    output:
+        prompts=directory("<results>/synthesis/{corpus}/prompts"),
+    log:
+        "<results>/logs/synthesis/draw_prompts.{corpus}.log",
+    benchmark:
+        "<results>/timings/synthesis/draw_prompts.{corpus}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=drawing_memory,
+        runtime=720,
+    params:
+        recipe=lambda wc: canonical(
+            {key: corpus_entry(wc)[key] for key in ("mode", "prompts", "shards")}
+        ),
+        code=code_version("draw_prompts.py"),
+        seed=config["seed"],
+        folder=lambda wc: prompt_folder(corpus_entry(wc)["mode"]),
+    shell:
+        "python scripts/draw_prompts.py --passages {input.passages:q}"
+        " --prompts {params.folder:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.prompts:q} --log {log:q}"
+
+
+rule synthesize:
+    """Write one shard of a corpus."""
+    input:
+        prompts="<results>/synthesis/{corpus}/prompts",
         synthesizer=lambda wc: synthesizer(corpus_entry(wc)["synthesizer"]),
     output:
         problems=ensure(
@@ -30,24 +60,16 @@ rule synthesize:
         **asked("synthesize", "{corpus}"),
     params:
         recipe=lambda wc: canonical(
-            {
-                **{
-                    key: corpus_entry(wc)[key]
-                    for key in ("mode", "prompts", "shards", "sampling")
-                },
-                **generation(),
-            }
+            {"sampling": corpus_entry(wc)["sampling"], **generation()}
         ),
         code=code_version("synthesize.py"),
         seed=config["seed"],
-        folder=lambda wc: prompt_folder(corpus_entry(wc)["mode"]),
         state=in_results("synthesis/{corpus}/state/{shard}"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/synthesize.py"
-        " --passages {input.passages:q} --prompts {params.folder:q}"
-        " --synthesizer {input.synthesizer:q} --shard {wildcards.shard:q}"
-        " --state {params.state:q} --seed {params.seed}"
+        " --prompts {input.prompts:q}/{wildcards.shard:q}.parquet"
+        " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.problems:q} --log {log:q}"
 

@@ -3,12 +3,7 @@
 import argparse
 from pathlib import Path
 
-from jz3 import io, program, prompts, records
-
-
-def request_id(passage_id: str, level: str, mode: str, prompt: str) -> str:
-    """Identity of a request: a hash of what is asked, not of where it stands."""
-    return io.digest([passage_id, level, mode, prompt])
+from jz3 import draws, io, program, prompts, records
 
 
 def main(options: argparse.Namespace) -> None:
@@ -22,10 +17,7 @@ def main(options: argparse.Namespace) -> None:
                 f'{options.prompts}: no prompt for level "{level}".'
                 f"{io.did_you_mean(level, templates)}"
             )
-        prompt = prompts.fill(templates[level], pick["text"])
-        identity = request_id(pick["passage_id"], level, mode, prompt)
-        kept = {name: pick[name] for name in ("passage_id", "source", "level", "mode")}
-        rows.append({"request_id": identity, **kept, "prompt": prompt})
+        rows.append(draws.prompt_row(pick, level, mode, templates[level]))
     origin = io.provenance("build_prompts", options.code, [options.picks, options.prompts])
     io.write_table(options.output, rows, records.PROMPTS, origin)
 

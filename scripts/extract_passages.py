@@ -5,6 +5,7 @@ the counts that `pool_passages` reports.
 """
 
 import importlib.metadata
+import itertools
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
@@ -26,15 +27,20 @@ def main(options: Namespace) -> None:
     rows = passages.extract(
         counted(documents), options.name, source["kind"], settings, options.seed, counts
     )
-    table = records_table(rows)
-    program.say(f"{options.name}: " + ", ".join(f"{counts[key]} {key}" for key in passages.COUNTS))
-    passages.check_found(options.name, counts)
     origin = io.provenance("extract_passages", options.code, options.files, options.seed)
     for package in source.get("packages") or []:
         with suppress(importlib.metadata.PackageNotFoundError):
             origin["packages"][package] = importlib.metadata.version(package)
-    origin["counts"] = {"source": options.name, "kind": source["kind"], **counts}
-    io.write_table(options.output, table, records.PASSAGES, origin)
+
+    def tables() -> Iterator[pa.Table]:
+        for batch in batched(rows):
+            yield pa.Table.from_pylist(batch, schema=records.PASSAGES)
+        told = ", ".join(f"{counts[key]} {key}" for key in passages.COUNTS)
+        program.say(f"{options.name}: {told}")
+        passages.check_found(options.name, counts)
+        origin["counts"] = {"source": options.name, "kind": source["kind"], **counts}
+
+    io.write_table(options.output, tables(), records.PASSAGES, origin)
 
 
 def counted(documents: Iterator[Document]) -> Iterator[Document]:
@@ -46,16 +52,10 @@ def counted(documents: Iterator[Document]) -> Iterator[Document]:
             bar.update()
 
 
-def records_table(rows: Iterator[dict]) -> pa.Table:
-    """Collect rows as Arrow batches, so that a large source fits into memory."""
-    batches, batch = [], []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH:
-            batches.append(pa.RecordBatch.from_pylist(batch, schema=records.PASSAGES))
-            batch = []
-    batches.append(pa.RecordBatch.from_pylist(batch, schema=records.PASSAGES))
-    return pa.Table.from_batches(batches, schema=records.PASSAGES)
+def batched(rows: Iterator[dict]) -> Iterator[list[dict]]:
+    """The rows in lists of BATCH."""
+    while batch := list(itertools.islice(rows, BATCH)):
+        yield batch
 
 
 if __name__ == "__main__":

@@ -7,24 +7,22 @@ status: kept, truncated or unparsed.
 from pathlib import Path
 
 from jz3 import io, program
-from jz3.records import PASSAGES, PICKS, PROBLEMS
+from jz3.records import PICKS, PROBLEMS
 
 
 def main(options):
     """Draw, ask, write."""
-    from jz3 import prompts, synthesis
+    from jz3 import draws, prompts, synthesis
 
     recipe = options.recipe
     templates = prompts.load_prompts(options.prompts)
-    passages = io.read_table(options.passages, PASSAGES)
     excluded = [
         passage
         for path in options.exclude
         for passage in io.read_table(path, PICKS)["passage_id"].to_pylist()
     ]
-    pairs = synthesis.draw_candidates(
-        passages["passage_id"].to_pylist(), excluded, templates, recipe["passages"], options.seed
-    )
+    ids = draws.passage_ids(options.passages)
+    pairs = draws.draw_candidates(ids, excluded, templates, recipe["passages"], options.seed)
     if not pairs:
         raise io.UserError(
             f"{options.passages}: every passage was distilled already, no candidate is left."
@@ -32,7 +30,11 @@ def main(options):
         )
     if len(pairs) < recipe["passages"]:
         program.say(f"{recipe['passages']} candidates wanted, {len(pairs)} passages are left")
-    asked = synthesis.build_prompts(passages, pairs, templates, recipe["mode"])
+    passages = draws.passages_of(options.passages, dict(pairs))
+    asked = [
+        draws.prompt_row(passages[passage], level, recipe["mode"], templates[level])
+        for passage, level in pairs
+    ]
     inputs = [options.passages, *options.exclude, options.prompts, options.synthesizer]
     journal = synthesis.journal_in(options.state, recipe, inputs, options.code, options.seed)
     rows = synthesis.write_problems(

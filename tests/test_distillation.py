@@ -48,35 +48,35 @@ def folder(tmp_path):
 
 
 def test_random_picks_ignore_file_order_and_nest():
-    rows = passages(60)
-    few = pick_passages.random_picks(rows, ["grade", "high"], 10, 3)
-    many = pick_passages.random_picks(rows[::-1], ["grade", "high"], 30, 3)
+    ids = [row["passage_id"] for row in passages(60)]
+    few = pick_passages.random_picks(ids, ["grade", "high"], 10, 3)
+    many = pick_passages.random_picks(ids[::-1], ["grade", "high"], 30, 3)
     assert many[:10] == few
-    assert pick_passages.random_picks(rows, ["grade", "high"], 10, 4) != few
+    assert pick_passages.random_picks(ids, ["grade", "high"], 10, 4) != few
     assert {row["level"] for row in many} == {"grade", "high"}
 
 
 def test_level_is_drawn_evenly():
-    rows = pick_passages.random_picks(passages(2000), list("abcd"), 2000, 1)
+    ids = [row["passage_id"] for row in passages(2000)]
+    rows = pick_passages.random_picks(ids, list("abcd"), 2000, 1)
     counts = [sum(row["level"] == level for row in rows) for level in "abcd"]
     assert all(420 < count < 580 for count in counts)  # 500 expected, standard deviation 19
 
 
 def test_influential_picks_take_each_passage_once_at_its_best_level():
-    rows = passages(3)
-    a, b, c = (row["passage_id"] for row in rows)
+    a, b, c = (row["passage_id"] for row in passages(3))
     candidates = [
         {"problem_id": "1", "passage_id": a, "level": "grade", "total": 0.1},
         {"problem_id": "2", "passage_id": b, "level": "grade", "total": 0.5},
         {"problem_id": "3", "passage_id": a, "level": "high", "total": 0.9},
         {"problem_id": "4", "passage_id": c, "level": "high", "total": float("nan")},
     ]
-    picks = pick_passages.influential_picks(rows, candidates, ["grade", "high"], 3)
+    picks = pick_passages.influential_picks(candidates, ["grade", "high"], 3)
     found = [(row["passage_id"], row["level"], row["score"]) for row in picks]
     assert found == [(a, "high", 0.9), (b, "grade", 0.5)]
     with pytest.raises(io.UserError, match='Did you mean "grade"'):
         pick_passages.influential_picks(
-            rows, [{**candidates[0], "level": "grades"}], ["grade", "high"], 1
+            [{**candidates[0], "level": "grades"}], ["grade", "high"], 1
         )
 
 

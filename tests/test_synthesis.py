@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from jz3 import io, records, synthesis
+from jz3 import draws, io, records, synthesis
 from jz3.generation import Generated
 from test_generation import make_model
 
@@ -19,37 +19,27 @@ LEVELS = ["grade", "high"]
 
 
 def test_pairs_depend_on_the_set_only_and_grow_by_adding():
-    pairs = synthesis.draw_pairs(IDS, LEVELS, 12, 3)
+    pairs = draws.draw_pairs(IDS, LEVELS, 12, 3)
     assert len(set(pairs)) == 12
-    assert synthesis.draw_pairs(IDS[::-1], LEVELS[::-1], 12, 3) == pairs
-    assert synthesis.draw_pairs(IDS, LEVELS, 20, 3)[:12] == pairs
-    assert synthesis.draw_pairs(IDS, LEVELS, 12, 4) != pairs
+    assert draws.draw_pairs(IDS[::-1], LEVELS[::-1], 12, 3) == pairs
+    assert draws.draw_pairs(IDS, LEVELS, 20, 3)[:12] == pairs
+    assert draws.draw_pairs(IDS, LEVELS, 12, 4) != pairs
 
 
 def test_zero_pairs_means_every_passage_once_per_level():
-    pairs = synthesis.draw_pairs(IDS, LEVELS, 0, 3)
+    pairs = draws.draw_pairs(IDS, LEVELS, 0, 3)
     assert sorted(pairs) == sorted((p, level) for p in IDS for level in LEVELS)
-    assert pairs[:12] == synthesis.draw_pairs(IDS, LEVELS, 12, 3)
-
-
-def test_shards_divide_the_pairs():
-    pairs = synthesis.draw_pairs(IDS, LEVELS, 0, 3)
-    parts = [synthesis.shard_of(pairs, k, 3) for k in range(3)]
-    assert sorted([*parts[0], *parts[1], *parts[2]]) == sorted(pairs)
-    assert [len(part) for part in parts] == [14, 13, 13]
-    for shard in (-1, 3):
-        with pytest.raises(io.UserError, match="counted 0 to 2"):
-            synthesis.shard_of(pairs, shard, 3)
+    assert pairs[:12] == draws.draw_pairs(IDS, LEVELS, 12, 3)
 
 
 def test_candidates_leave_out_what_was_distilled():
-    drawn = synthesis.draw_candidates(IDS, IDS[:5], LEVELS, 8, 3)
+    drawn = draws.draw_candidates(IDS, IDS[:5], LEVELS, 8, 3)
     assert len({passage for passage, _ in drawn}) == 8
     assert not {passage for passage, _ in drawn} & set(IDS[:5])
     assert {level for _, level in drawn} == set(LEVELS)
-    assert len(synthesis.draw_candidates(IDS, IDS[:5], LEVELS, 100, 3)) == 15
+    assert len(draws.draw_candidates(IDS, IDS[:5], LEVELS, 100, 3)) == 15
     # leaving one out changes no other passage's level
-    levels = dict(synthesis.draw_candidates(IDS, [], LEVELS, 20, 3))
+    levels = dict(draws.draw_candidates(IDS, [], LEVELS, 20, 3))
     assert all(levels[passage] == level for passage, level in drawn)
 
 
@@ -117,45 +107,79 @@ RECIPE = {
 }  # fmt: skip
 
 
-def run(name, folder, *options, **changes):
+def run(name, *options, **changes):
     program = importlib.import_module(name)
-    line = ["--passages", folder / "passages.parquet", "--prompts", folder / "prompts",
-            "--synthesizer", folder / "model", "--seed", 3,
-            "--recipe", json.dumps(RECIPE | changes), *options]  # fmt: skip
+    line = ["--seed", 3, "--recipe", json.dumps(RECIPE | changes), *options]
     program.main(program.parser.parse_args([str(part) for part in line]))
 
 
-def test_synthesize_writes_the_rows_of_a_shard_and_repeats_them(world, tmp_path):
-    options = ["--shard", "1", "--state", tmp_path / "state", "--output", tmp_path / "1.parquet"]
-    run("synthesize", world, *options)
-    rows = io.read_rows(tmp_path / "1.parquet", records.PROBLEMS)
+def draw(folder, output, **changes):
+    options = ["--passages", folder / "passages.parquet", "--prompts", folder / "prompts"]
+    run("draw_prompts", *options, "--output", output, **changes)
+
+
+def candidates(folder, *options, **changes):
+    given = ["--passages", folder / "passages.parquet", "--prompts", folder / "prompts"]
+    run("synthesize_candidates", *given, "--synthesizer", folder / "model", *options, **changes)
+
+
+def test_shards_divide_the_drawn_prompts_and_keep_them_when_more_are_drawn(world, tmp_path):
+    def drawn(output):
+        tables = sorted(output.iterdir())
+        return [io.read_rows(table, records.PROMPTS) for table in tables]
+
+    draw(world, tmp_path / "few")
+    parts = drawn(tmp_path / "few")
+    assert [len(part) for part in parts] == [3, 3]
+    rows = [row for part in parts for row in part]
     ids = [p["passage_id"] for p in texts()]
-    drawn = synthesis.draw_pairs(ids, LEVELS, 6, 3)[1::2]
-    assert [(row["passage_id"], row["level"]) for row in rows] == drawn
+    assert {(row["passage_id"], row["level"]) for row in rows} == set(
+        draws.draw_pairs(ids, LEVELS, 6, 3)
+    )
+    for row in rows:
+        text = next(p["text"] for p in texts() if p["passage_id"] == row["passage_id"])
+        assert row["prompt"] == f"{row['level']}\n{text}\n## New Problem\n"
+    draw(world, tmp_path / "more", prompts=9, shards=4)
+    parts = drawn(tmp_path / "more")
+    assert [len(part) for part in parts] == [3, 2, 2, 2]
+    more = {row["request_id"] for part in parts for row in part}
+    assert {row["request_id"] for row in rows} < more
+
+
+def test_more_shards_than_prompts(world, tmp_path):
+    with pytest.raises(io.UserError, match="6 prompts cannot fill 9 shards: lower `shards`"):
+        draw(world, tmp_path / "o", shards=9)
+    assert not (tmp_path / "o").exists()
+
+
+def test_synthesize_writes_the_rows_of_a_shard_and_repeats_them(world, tmp_path):
+    draw(world, tmp_path / "prompts")
+    shard = tmp_path / "prompts" / "00001.parquet"
+    options = ["--prompts", shard, "--synthesizer", world / "model"]
+    options += ["--state", tmp_path / "state", "--output", tmp_path / "1.parquet"]
+    run("synthesize", *options)
+    rows = io.read_rows(tmp_path / "1.parquet", records.PROBLEMS)
+    asked = io.read_rows(shard, records.PROMPTS)
+    kept = ("passage_id", "source", "level", "mode", "prompt")
+    assert [[row[k] for k in kept] for row in rows] == [[row[k] for k in kept] for row in asked]
     assert {row["status"] for row in rows} <= {"truncated", "unparsed"}
-    assert all(row["prompt"].startswith(row["level"] + "\nPassage") for row in rows)
     first = (tmp_path / "1.parquet").read_bytes()
     journal = tmp_path / "state" / "completions.jsonl"
     assert len(journal.read_text().splitlines()) == 3
-    run("synthesize", world, *options)
+    run("synthesize", *options)
     assert (tmp_path / "1.parquet").read_bytes() == first
     assert len(journal.read_text().splitlines()) == 3
     # what the synthesizer is belongs to the journal's key
     other = json.loads((world / "model" / "generation_config.json").read_text())
     (world / "model" / "generation_config.json").write_text(json.dumps(other | {"top_k": 3}))
-    run("synthesize", world, *options[:-1], tmp_path / "2.parquet")
+    run("synthesize", *options[:-1], tmp_path / "2.parquet")
     assert io.read_rows(tmp_path / "2.parquet", records.PROBLEMS) == rows
-
-
-def test_more_shards_than_prompts(world, tmp_path):
-    with pytest.raises(io.UserError, match="fewer prompts than shards"):
-        run("synthesize", world, "--shard", "7", "--output", tmp_path / "o", shards=9)
 
 
 def test_candidates_without_a_whole_problem_are_the_users_mistake(world, tmp_path):
     options = ["--exclude", world / "picks.parquet", "--output", tmp_path / "c.parquet"]
     with pytest.raises(io.UserError, match="none of its 3 completions is a whole problem"):
-        run("synthesize_candidates", world, *options)
+        candidates(world, *options)
     assert not (tmp_path / "c.parquet").exists()
 
 
@@ -165,7 +189,7 @@ def test_no_passage_left_for_candidates(world, tmp_path):
     io.write_table(tmp_path / "all.parquet", ids, records.PICKS, io.provenance("test"))
     options = ["--exclude", tmp_path / "all.parquet", "--output", tmp_path / "c.parquet"]
     with pytest.raises(io.UserError, match="no candidate is left"):
-        run("synthesize_candidates", world, *options)
+        candidates(world, *options)
 
 
 def test_candidates_that_parse_are_kept(world, tmp_path, monkeypatch):
@@ -178,7 +202,7 @@ def test_candidates_that_parse_are_kept(world, tmp_path, monkeypatch):
         }
 
     monkeypatch.setattr(synthesis, "generate_journalled", answer)
-    run("synthesize_candidates", world, "--output", tmp_path / "c.parquet", passages=6)
+    candidates(world, "--output", tmp_path / "c.parquet", passages=6)
     rows = io.read_rows(tmp_path / "c.parquet", records.PROBLEMS)
     assert [row["status"] for row in rows] == ["kept", "unparsed", "truncated"] * 2
     assert len({row["problem_id"] for row in rows}) == 6

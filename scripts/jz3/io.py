@@ -14,7 +14,7 @@ import random
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,14 +144,15 @@ def write_table(
 ) -> None:
     """Write rows as Parquet under `schema`, with `origin` (see `provenance`) in the metadata.
 
-    An iterator of tables is written as it comes, a row group each: any size, in little memory.
+    An iterator of tables is written as it comes, a row group each: any size, in little memory. It
+    may add to `origin` until its end.
     """
     if isinstance(rows, list):
         rows = pa.Table.from_pylist(rows, schema=schema)
-    stored = schema.with_metadata({"jz3": json.dumps(origin, sort_keys=True)})
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, stored, compression="zstd") as out:
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
         for table in [rows] if isinstance(rows, pa.Table) else rows:
-            out.write_table(table.select(schema.names).cast(stored))
+            out.write_table(table.select(schema.names).cast(schema))
+        out.add_key_value_metadata({"jz3": json.dumps(origin, sort_keys=True)})
 
 
 def read_table(
@@ -162,8 +163,29 @@ def read_table(
     `extra_prefix` admits further columns whose names start so (one score per target, say).
     Raises UserError naming the file and the column that is missing, unknown or of another type.
     """
+    with _parquet(path) as file:
+        names = _columns(path, file.schema_arrow, schema, extra_prefix)
+        table = _cast(path, file.read(names), schema)
+    if not allow_empty and table.num_rows == 0:
+        raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
+    return table
+
+
+def scan_table(
+    path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """The same table, or some of its columns, in pieces of up to 10,000 rows: in little memory."""
+    with _parquet(path) as file:
+        names = _columns(path, file.schema_arrow, schema, "")
+        for batch in file.iter_batches(10_000, columns=list(columns or names)):
+            yield _cast(path, pa.Table.from_batches([batch]), schema)
+
+
+@contextlib.contextmanager
+def _parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            yield file
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -171,36 +193,37 @@ def read_table(
         raise UserError(
             f"{path}: not a readable Parquet file ({text}). Delete it and rerun."
         ) from None
+
+
+def _columns(path: str | Path, found: pa.Schema, schema: pa.Schema, extra_prefix: str) -> list[str]:
+    """The columns to read: those of `schema`, and further ones that the prefix admits."""
     for field in schema:
-        if field.name not in table.column_names:
-            hint = did_you_mean(field.name, table.column_names)
+        if field.name not in found.names:
+            hint = did_you_mean(field.name, found.names)
             raise UserError(
                 f'{path}: column "{field.name}" ({field.type}) is missing.{hint}'
-                f" Columns found: {', '.join(table.column_names)}."
+                f" Columns found: {', '.join(found.names)}."
             )
-        found = table.schema.field(field.name).type
-        if found != field.type:
+    extra = [name for name in found.names if name not in schema.names]
+    for name in extra:
+        if not extra_prefix or not name.startswith(extra_prefix):
+            raise UserError(f'{path}: unknown column "{name}".{did_you_mean(name, schema.names)}')
+    return [*schema.names, *extra]
+
+
+def _cast(path: str | Path, table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with its columns in the types of `schema`."""
+    for number, name in enumerate(table.column_names):
+        found = table.schema.field(name).type
+        if name in schema.names and found != schema.field(name).type:
+            field = schema.field(name)
             try:
-                table = table.set_column(
-                    table.column_names.index(field.name),
-                    field,
-                    table[field.name].cast(field.type),
-                )
+                table = table.set_column(number, field, table[name].cast(field.type))
             except pa.ArrowInvalid:
                 raise UserError(
-                    f'{path}: column "{field.name}" is {found}, expected {field.type}.'
+                    f'{path}: column "{name}" is {found}, expected {field.type}.'
                 ) from None
-    keep = list(schema.names)
-    for name in table.column_names:
-        if name not in keep:
-            if not extra_prefix or not name.startswith(extra_prefix):
-                raise UserError(
-                    f'{path}: unknown column "{name}".{did_you_mean(name, schema.names)}'
-                )
-            keep.append(name)
-    if not allow_empty and table.num_rows == 0:
-        raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
-    return table.select(keep)
+    return table
 
 
 def read_rows(path: str | Path, schema: pa.Schema, *, allow_empty: bool = False) -> list[dict]:
@@ -210,7 +233,7 @@ def read_rows(path: str | Path, schema: pa.Schema, *, allow_empty: bool = False)
 
 def table_origin(path: str | Path) -> dict[str, Any]:
     """The provenance that `write_table` stored in a Parquet file (empty for a foreign file)."""
-    metadata = pq.read_schema(path).metadata or {}
+    metadata = pq.read_metadata(path).metadata or {}
     return json.loads(metadata.get(b"jz3", b"{}"))
 
 

@@ -22,6 +22,7 @@ NODE_SHARE = 950  # megabytes of each gigabyte of a node that jobs may ask for
 SAFETY = 1.5  # time asked for, over the estimate
 START_MINUTES = 30  # time asked for beside the work: loading, compiling, saving
 NOTICE_MINUTES = 30  # and before whose end a training is asked to stop (profiles/slurm)
+DRAW_BYTES = 3_000  # of host memory per prompt drawn: a passage of 1,000 characters
 FILTER_BYTES = 15_000  # of host memory per problem: question, sketch, index (13,400 measured)
 FILTER_RATE = 2_000.0  # problems filtered per second (4,700 measured)
 PACK_BYTES = 9  # of host memory per token, twice what it holds while it grows

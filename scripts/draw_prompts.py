@@ -1,0 +1,49 @@
+"""Draw what a synthesizer will be asked: passages and levels of one corpus, in shards.
+
+Paper, section 3.4. Writes one table of prompts per shard: 00000.parquet, 00001.parquet, ...
+"""
+
+from pathlib import Path
+
+from jz3 import draws, io, program, prompts
+from jz3.records import PROMPTS
+
+
+def main(options) -> None:
+    """Draw pairs of passage and level; write them, shard by shard."""
+    recipe = options.recipe
+    templates = prompts.load_prompts(options.prompts)
+    ids = draws.passage_ids(options.passages)
+    pairs = draws.draw_pairs(ids, templates, recipe["prompts"], options.seed)
+    shards = recipe["shards"]
+    if len(pairs) < shards:
+        raise io.UserError(
+            f"{len(pairs)} prompts cannot fill {shards} shards: lower `shards` of the corpus, or"
+            " give it more texts."
+        )
+    if len(pairs) < recipe["prompts"]:
+        program.say(f"{recipe['prompts']} prompts wanted; the passages give {len(pairs)}")
+    passages = draws.passages_of(options.passages, {passage for passage, _ in pairs})
+    inputs = [options.passages, options.prompts]
+    origin = io.provenance("draw_prompts", options.code, inputs, options.seed)
+    with (
+        io.atomic(options.output) as temporary,
+        program.Progress(len(pairs), "prompts", "prompt") as bar,
+    ):
+        temporary.mkdir()
+        for shard in range(shards):
+            rows = [
+                draws.prompt_row(passages[passage], level, recipe["mode"], templates[level])
+                for passage, level in pairs[shard::shards]
+            ]
+            io.write_table(temporary / f"{shard:05d}.parquet", rows, PROMPTS, origin)
+            bar.update(len(rows))
+
+
+parser = program.parser(__doc__)
+parser.add_argument("--passages", type=Path, required=True, help="table of passages")
+parser.add_argument("--prompts", type=Path, required=True, help="folder of prompts, one per level")
+parser.add_argument("--output", type=Path, required=True, help="folder of tables of prompts")
+
+if __name__ == "__main__":
+    program.run(main, parser)

@@ -1,0 +1,79 @@
+"""Which passages become prompts: draws by hash, so that order and file layout play no part.
+
+Passages are read piece by piece: a pool of any size takes the memory of its identities.
+"""
+
+import heapq
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from . import io, records
+from .prompts import fill
+
+
+def draw_pairs(
+    passage_ids: Iterable[str], levels: Iterable[str], count: int, seed: int
+) -> list[tuple[str, str]]:
+    """Draw `count` of all (passage, level) pairs at random; 0: all of them, in random order.
+
+    The draw depends on the seed and the pairs only: raising `count` adds pairs and keeps the
+    earlier ones, and the order of the passages plays no part.
+    """
+    levels = list(levels)
+    keyed = (
+        (io.digest([seed, "synthesis", passage, level]), passage, level)
+        for passage in passage_ids
+        for level in levels
+    )
+    chosen = heapq.nsmallest(count, keyed) if count else sorted(keyed)
+    return [(passage, level) for _, passage, level in chosen]
+
+
+def draw_candidates(
+    passage_ids: Iterable[str],
+    excluded: Iterable[str],
+    levels: Iterable[str],
+    count: int,
+    seed: int,
+) -> list[tuple[str, str]]:
+    """Draw `count` passages that are not excluded, each with one level drawn at random."""
+    levels, left_out = sorted(levels), set(excluded)
+    keyed = (
+        (io.digest([seed, "candidates", passage]), passage)
+        for passage in passage_ids
+        if passage not in left_out
+    )
+    return [
+        (passage, io.rng(seed, "candidate level", passage).choice(levels))
+        for _, passage in heapq.nsmallest(count, keyed)
+    ]
+
+
+def passage_ids(path: str | Path) -> Iterator[str]:
+    """Identities of all passages of a table, in its order."""
+    for piece in io.scan_table(path, records.PASSAGES, ["passage_id"]):
+        yield from piece["passage_id"].to_pylist()
+
+
+def passages_of(path: str | Path, wanted: Container[str]) -> dict[str, dict[str, str]]:
+    """passage_id, source and text of some passages of a table, by passage_id."""
+    found = {}
+    for piece in io.scan_table(path, records.PASSAGES, ["passage_id", "source", "text"]):
+        for row in piece.to_pylist():
+            if row["passage_id"] in wanted:
+                found[row["passage_id"]] = row
+    return found
+
+
+def prompt_row(passage: dict[str, Any], level: str, mode: str, template: str) -> dict[str, Any]:
+    """The PROMPTS row of a passage in the prompt of its level."""
+    prompt = fill(template, passage["text"])
+    return {
+        "request_id": io.digest([passage["passage_id"], level, mode, prompt]),
+        "passage_id": passage["passage_id"],
+        "source": passage["source"],
+        "level": level,
+        "mode": mode,
+        "prompt": prompt,
+    }
