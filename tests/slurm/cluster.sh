@@ -40,7 +40,7 @@ start() {
   stop
   if ! command -v slurmctld >/dev/null || ! command -v slurmd >/dev/null; then
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -o DPkg::Lock::Timeout=600 -qq --no-install-recommends \
       slurmctld slurmd slurm-client munge >/dev/null
   fi
   mkdir -p "$state/spool" "$state/state" "$state/dev" /etc/slurm
