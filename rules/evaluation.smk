@@ -11,6 +11,7 @@ rule answer_benchmark:
     input:
         problems="<results>/benchmarks/{benchmark}/test.parquet",
         model=lambda wc: model_folder(wc.model),
+        admitted=admitted("vllm"),
     output:
         answers=ensure(
             "<results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet",

@@ -1,12 +1,14 @@
-# Before a run: what it would take, and whether it can start. Neither makes a product.
+# Before a run: what it would take, and whether it can start. None of this makes a product.
 #
 # Reads:  the whole configuration
-# Writes: <results>/preflight/{kind}.json   findings on a node, removed once they are shown
+# Writes: <results>/preflight/{kind}.json       findings on a node, removed once they are used
+#         <results>/preflight/{kind}.admitted   long jobs may be sent to such nodes; removed after them
 
 
 localrules:
     estimate,
     preflight,
+    admit_jobs,
 
 
 rule estimate:
@@ -48,6 +50,26 @@ rule check_node:
         "exec python scripts/gpus.py --gpus {resources.gpu} scripts/check_node.py"
         " --kind {wildcards.kind:q} --recipe {params.recipe:q}"
         " --code {params.code:q} --output {output.findings:q} --log {log:q}"
+
+
+rule admit_jobs:
+    """Let the long jobs of a kind start, unless something on their node would make them fail."""
+    input:
+        findings="<results>/preflight/{kind}.json",
+    output:
+        admitted=temp(touch("<results>/preflight/{kind}.admitted")),
+    log:
+        "<results>/logs/planning/admit_jobs.{kind}.log",
+    benchmark:
+        "<results>/timings/planning/admit_jobs.{kind}.tsv"
+    retries: 0
+    conda:
+        "../envs/workflow.yaml"
+    params:
+        code=code_version("admit_jobs.py"),
+    shell:
+        "python scripts/admit_jobs.py --findings {input.findings:q} --code {params.code:q}"
+        " --log {log:q}"
 
 
 rule preflight:

@@ -22,10 +22,8 @@ def main(options) -> None:
     here = {"kind": "head", "host": socket.gethostname(), "findings": preflight.examine(checks)}
     failed = 0
     for report in [here, *map(io.read_json, options.nodes)]:
-        print(f"{report['kind']} ({report['host']})")
-        for finding in report["findings"]:
-            print(f"  {finding['state']:4}  {finding['name']}: {finding['text']}")
-            failed += finding["state"] == "fail"
+        print("\n".join(preflight.lines(report)))
+        failed += len(preflight.failures(report))
     if failed:
         raise io.UserError(f"{failed} of these would make jobs fail; mend them first.")
 

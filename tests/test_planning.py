@@ -141,3 +141,22 @@ def test_preflight_program_fails_with_one_line_where_a_finding_does(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 1
     assert "preflight: 1 of these would make jobs fail; mend them first." in ended.stderr
+
+
+def test_long_jobs_are_admitted_only_where_nothing_would_make_them_fail(tmp_path):
+    good = {"name": "devices", "state": "ok", "text": "8 GPUs seen"}
+    tight = {"name": "memory", "state": "warn", "text": "1 MB available"}
+    bad = {"name": "sandbox", "state": "fail", "text": "none. Programs are not run here."}
+    command = [sys.executable, ROOT / "scripts/admit_jobs.py", "--findings", tmp_path / "node.json"]
+
+    def admit(*findings):
+        report = {"kind": "train", "host": "n1", "findings": findings}
+        io.write_json(tmp_path / "node.json", report)
+        return subprocess.run(command, capture_output=True, text=True)
+
+    assert admit(good, tight).returncode == 0
+    ended = admit(good, bad)
+    assert ended.returncode == 1
+    line = ended.stderr.splitlines()[-1]
+    assert line.startswith("admit_jobs: n1 cannot run the train jobs: sandbox: none. Programs are")
+    assert "sizing.check_nodes" in line

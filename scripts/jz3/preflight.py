@@ -63,6 +63,22 @@ def examine(checks: list[Callable[[], Iterator[Finding]]]) -> list[dict[str, str
     return [asdict(finding) for finding in found]
 
 
+def lines(report: dict[str, Any]) -> list[str]:
+    """A machine's report as text: {"kind", "host", "findings": what `examine` found}."""
+    return [
+        f"{report['kind']} ({report['host']})",
+        *(
+            f"  {found['state']:4}  {found['name']}: {found['text']}"
+            for found in report["findings"]
+        ),
+    ]
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """What a report says would make jobs fail."""
+    return [f"{f['name']}: {f['text']}" for f in report["findings"] if f["state"] == "fail"]
+
+
 # ---------------------------------------------------------------- any machine
 
 

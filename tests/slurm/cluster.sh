@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # A Slurm cluster on this machine, for tests: one CPU node and four GPU nodes (their GPUs are links to
-# /dev/null), from Debian's packages. Needs root or sudo. Never touches a Slurm that is set up already.
+# /dev/null), from Debian's packages. The nodes live in a network namespace that knows the controller
+# and nothing else: compute nodes without network. Needs root or sudo. Never touches a Slurm that is
+# set up already.
 #
-#   tests/slurm/cluster.sh start | stop
+#   tests/slurm/cluster.sh start | stop | node NAME (starts a node that was lost)
 set -euo pipefail
 mark="# made by tests/slurm/cluster.sh"
 state=/var/lib/jz3-slurm
 conf=/etc/slurm/slurm.conf
 nodes="cpu1 gpu1 gpu2 gpu3 gpu4"
+net=jz3-nodes # the namespace
+head=10.213.0.1
+inside=10.213.0.2
 [[ $EUID -eq 0 ]] || exec sudo -- "$0" "$@"
 
 alive() { [[ -r /proc/$1/status ]] && ! grep -q '^State:.Z' "/proc/$1/status"; }
@@ -29,8 +34,11 @@ stop() {
   for node in $nodes; do stop_daemon "$state/slurmd-$node.pid"; done
   stop_daemon "$state/slurmctld.pid"
   if [[ -f $state/munged.ours ]]; then stop_daemon /run/munge/munged.pid; fi
+  ip netns del "$net" 2>/dev/null || true # and the link with it
   rm -rf "$state" "$conf" /etc/slurm/gres.conf
 }
+
+node() { ip netns exec "$net" slurmd -N "$1"; }
 
 start() {
   if [[ -f $conf ]] && ! grep -qF "$mark" "$conf"; then
@@ -38,22 +46,22 @@ start() {
     exit 1
   fi
   stop
-  if ! command -v slurmctld >/dev/null || ! command -v slurmd >/dev/null; then
+  if ! command -v slurmctld >/dev/null || ! command -v slurmd >/dev/null || ! command -v ip >/dev/null; then
     apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -o DPkg::Lock::Timeout=600 -qq --no-install-recommends \
-      slurmctld slurmd slurm-client munge >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=600 \
+      --no-install-recommends slurmctld slurmd slurm-client munge iproute2 >/dev/null
   fi
   mkdir -p "$state/spool" "$state/state" "$state/dev" /etc/slurm
   for number in $(seq 0 7); do ln -sf /dev/null "$state/dev/nvidia$number"; done
   cat >"$conf" <<EOF
 $mark
 ClusterName=jz3
-SlurmctldHost=$(hostname -s)(127.0.0.1)
+SlurmctldHost=$(hostname -s)($head)
 SlurmctldPort=16817
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+CommunicationParameters=NoCtldInAddrAny
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SchedulerType=sched/backfill
@@ -76,8 +84,8 @@ SlurmctldPidFile=$state/slurmctld.pid
 SlurmdPidFile=$state/slurmd-%n.pid
 SlurmctldLogFile=$state/slurmctld.log
 SlurmdLogFile=$state/slurmd-%n.log
-NodeName=cpu1 NodeAddr=127.0.0.1 NodeHostname=$(hostname -s) Port=17001 CPUs=4 RealMemory=100000
-NodeName=gpu[1-4] NodeAddr=127.0.0.1 NodeHostname=$(hostname -s) Port=[17002-17005] CPUs=4 RealMemory=100000 Gres=gpu:a100:8
+NodeName=cpu1 NodeAddr=$inside NodeHostname=$(hostname -s) Port=17001 CPUs=4 RealMemory=100000
+NodeName=gpu[1-4] NodeAddr=$inside NodeHostname=$(hostname -s) Port=[17002-17005] CPUs=4 RealMemory=100000 Gres=gpu:a100:8
 PartitionName=batch Nodes=cpu1 Default=YES MaxTime=1-00:00:00 State=UP PriorityTier=1
 PartitionName=a100 Nodes=gpu[1-4] MaxTime=1-00:00:00 State=UP PriorityTier=1
 PartitionName=urgent Nodes=cpu1,gpu[1-4] MaxTime=1-00:00:00 State=UP PriorityTier=9
@@ -88,8 +96,15 @@ EOF
     runuser -u munge -- munged
     touch "$state/munged.ours"
   fi
+  ip netns add "$net"
+  ip link add jz3-head type veth peer name jz3-inside netns "$net"
+  ip address add "$head/24" dev jz3-head
+  ip link set jz3-head up
+  ip -n "$net" address add "$inside/24" dev jz3-inside
+  ip -n "$net" link set jz3-inside up
+  ip -n "$net" link set lo up
   slurmctld
-  for node in $nodes; do slurmd -N "$node"; done
+  for node in $nodes; do node "$node"; done
   for _ in $(seq 100); do
     [[ $(sinfo --noheader --Node --states=idle --format %N 2>/dev/null | sort -u | wc -l) -eq 5 ]] && break
     sleep 0.2
@@ -99,5 +114,6 @@ EOF
 
 case "${1:-}" in
   start | stop) "$1" ;;
-  *) echo "usage: $0 start | stop" >&2; exit 2 ;;
+  node) node "$2" ;;
+  *) echo "usage: $0 start | stop | node NAME" >&2; exit 2 ;;
 esac

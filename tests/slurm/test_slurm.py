@@ -51,18 +51,18 @@ def lasting(seconds):
 class SlurmProject(Project):
     """A project that is run by `snakemake --profile slurm`."""
 
-    def slurm(self, *arguments, overlay=None, wait=True):
+    def slurm(self, *arguments, overlay=None, wait=True, environment=()):
         """Run, or start, the literal command; the configuration comes as a user's would."""
         files = ["config.yaml", "tests/config.yaml"]
         if overlay:
             (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
             files.append("overlay.yaml")
         command = ["snakemake", "--profile", "slurm", *arguments]
-        environment = {**os.environ, **SITE, "JZ3_CONFIG": " ".join(files)}
+        site = {**os.environ, **SITE, "JZ3_CONFIG": " ".join(files), **dict(environment)}
         process = subprocess.Popen(
             command,
             cwd=self.folder,
-            env=environment,
+            env=site,
             stdout=(self.folder / "head.log").open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -152,6 +152,14 @@ def test_second_run_does_nothing(project):
     assert "Nothing to be done" in log
 
 
+def test_the_nodes_have_no_network(cluster):
+    """So the chain has run without it: what is fetched is fetched where Snakemake runs."""
+    command = ["srun", "--partition", "batch", "--chdir", "/", "ip", "route", "show"]
+    routes = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert routes.startswith("10.213.0.0/24 ")
+    assert "default" not in routes
+
+
 def test_jobs_see_the_gpus_they_ask_for(project):
     overlay = {"compute": {"gpus": {"train": 2, "generate": 1}}, "recipes": FOR_TWO}
     status, log = project.slurm("preflight", overlay=overlay)
@@ -161,10 +169,21 @@ def test_jobs_see_the_gpus_they_ask_for(project):
     assert re.search(r"of these would make jobs fail; mend them first", log)
 
 
+def test_no_long_job_starts_where_its_node_would_make_it_fail(training):
+    overlay = {"compute": {"gpus": {"train": 2}}, "recipes": FOR_TWO}
+    status, log = training.slurm(HISTORY, overlay=overlay)
+    assert status != 0
+    assert re.search(
+        r"admit_jobs: \S+ cannot run the train jobs: devices: 0 GPUs seen, 2 asked", log
+    )
+    assert "Traceback" not in log
+    assert "rule train_synthesizer" not in log
+
+
 def test_two_nodes_train_together(training):
     overlay = {
         "compute": {"gpus": {"train": 2}},
-        "sizing": {"gpus_per_node": 1},
+        "sizing": {"gpus_per_node": 1, "check_nodes": False},  # the GPUs are not real
         "recipes": FOR_TWO,
     }
     status, log = training.slurm(HISTORY, overlay=overlay)
@@ -237,7 +256,7 @@ def test_a_lost_node_gives_its_job_back(training):
         if f"SLURM_JOB_ID={job}".encode() in environment_of(process):
             os.kill(int(process.name), signal.SIGKILL)
     until(lambda: [job] in queue("PENDING"), seconds=90)
-    subprocess.run(["slurmd", "-N", node], check=True)
+    subprocess.run([CLUSTER, "node", node], check=True)
     assert head.wait() == 0, training.head_log()[-6000:]
     assert training.history()
 
@@ -252,3 +271,32 @@ def test_a_preempted_job_starts_again(training):
     until(lambda: [job] in queue("PENDING"), seconds=60)
     assert head.wait() == 0, training.head_log()[-6000:]
     assert training.history()
+
+
+@pytest.mark.slow
+def test_two_hundred_shards_share_jobs(project):
+    shards = "results/tests/synthesis/many/shards/{:05d}.parquet"
+    many = {
+        "mode": "cot",
+        "synthesizer": "initial",
+        "prompts": 400,
+        "shards": 200,
+        "sampling": {"temperature": 0.3, "top_p": 1.0, "max_new_tokens": 8},
+        "filters": ["parsed"],
+    }
+    environment = {"JZ3_SLURM_SHARDS": "50", "JZ3_SLURM_JOBS": "3"}
+    head = project.slurm(
+        *map(shards.format, range(200)),
+        overlay={"corpora": {"many": many}},
+        wait=False,
+        environment=environment,
+    )
+    most, seen = 0, set()
+    while head.poll() is None:
+        listed = queue("PENDING,RUNNING,COMPLETING")
+        most, seen = max(most, len(listed)), seen | {job for job, *_ in listed}
+        time.sleep(1)
+    assert head.returncode == 0, project.head_log()[-6000:]
+    assert all((project.folder / shards.format(number)).exists() for number in range(200))
+    assert most <= 3
+    assert len(seen) <= 200 / 50 + 3  # and the draw, and the look at a node

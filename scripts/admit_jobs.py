@@ -1,0 +1,23 @@
+"""Let long jobs start: fail where something found on their node would make them fail."""
+
+from pathlib import Path
+
+from jz3 import io, preflight, program
+
+
+def main(options) -> None:
+    """Log what was found; raise UserError naming what would fail."""
+    report = io.read_json(options.findings)
+    for line in preflight.lines(report):
+        program.say(line)
+    if wrong := preflight.failures(report):
+        raise io.UserError(
+            f"{report['host']} cannot run the {report['kind']} jobs: {' | '.join(wrong)}"
+            " (where this check is mistaken, set sizing.check_nodes to false)"
+        )
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--findings", type=Path, required=True, help="of check_node, JSON")
+    program.run(main, parser)
