@@ -42,9 +42,10 @@ onstart:
 
 
 rule all:
-    """The tables, the figures and the report."""
+    """The tables, the figures and the report; nodes are looked at first."""
     default_target: True
     input:
+        admitted(),
         rules.tables.input,
 
 

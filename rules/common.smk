@@ -177,13 +177,6 @@ def asked(rule, name):
     return requests
 
 
-def admitted(kind):
-    """Input of long jobs, for its time only: a node of their kind has been found fit."""
-    if not config["sizing"]["check_nodes"]:
-        return []
-    return ancient(f"<results>/preflight/{kind}.admitted")
-
-
 # ------------------------------------------------------------------ before anything starts
 
 

@@ -11,7 +11,6 @@ rule answer_benchmark:
     input:
         problems="<results>/benchmarks/{benchmark}/test.parquet",
         model=lambda wc: model_folder(wc.model),
-        admitted=admitted("vllm"),
     output:
         answers=ensure(
             "<results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet",

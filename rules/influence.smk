@@ -14,7 +14,6 @@ rule synthesize_candidates:
         exclude=earlier_picks,
         prompts=lambda wc: prompt_files(influence_entry(wc)["mode"]),
         synthesizer=lambda wc: synthesizer(influence_entry(wc)["synthesizer"]),
-        admitted=admitted("vllm"),
     output:
         candidates=ensure(
             "<results>/influence/{influence}/candidates.parquet", non_empty=True
@@ -57,7 +56,6 @@ rule train_reference:
     input:
         candidates="<results>/influence/{influence}/candidates.parquet",
         base=reference_base,
-        admitted=admitted("train"),
     output:
         reference=directory("<results>/influence/{influence}/reference"),
     log:
@@ -98,7 +96,6 @@ rule target_gradients:
             f"<results>/benchmarks/{target['benchmark']}/{target['split']}.parquet"
             for target in influence_entry(wc)["targets"]
         ],
-        admitted=admitted("train"),
     output:
         gradients=ensure(
             "<results>/influence/{influence}/gradients.safetensors", non_empty=True
@@ -140,7 +137,6 @@ rule score_influence:
         reference="<results>/influence/{influence}/reference",
         base=reference_base,
         gradients="<results>/influence/{influence}/gradients.safetensors",
-        admitted=admitted("train"),
     output:
         scores=ensure("<results>/influence/{influence}/scores.parquet", non_empty=True),
     log:

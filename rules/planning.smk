@@ -2,7 +2,7 @@
 #
 # Reads:  the whole configuration
 # Writes: <results>/preflight/{kind}.json       findings on a node, removed once they are used
-#         <results>/preflight/{kind}.admitted   long jobs may be sent to such nodes; removed after them
+#         <results>/preflight/{kind}.admitted   nothing found there would make jobs fail
 
 
 localrules:
@@ -34,6 +34,7 @@ rule check_node:
         "<results>/logs/planning/check_node.{kind}.log",
     benchmark:
         "<results>/timings/planning/check_node.{kind}.tsv"
+    priority: 100  # first of all: long jobs wait for earlier stages anyway
     retries: 0
     conda:
         "../envs/{kind}.yaml"
@@ -53,15 +54,16 @@ rule check_node:
 
 
 rule admit_jobs:
-    """Let the long jobs of a kind start, unless something on their node would make them fail."""
+    """Stop the run where something on a node would make the long jobs of a kind fail."""
     input:
         findings="<results>/preflight/{kind}.json",
     output:
-        admitted=temp(touch("<results>/preflight/{kind}.admitted")),
+        admitted=touch("<results>/preflight/{kind}.admitted"),
     log:
         "<results>/logs/planning/admit_jobs.{kind}.log",
     benchmark:
         "<results>/timings/planning/admit_jobs.{kind}.tsv"
+    priority: 100
     retries: 0
     conda:
         "../envs/workflow.yaml"

@@ -302,6 +302,16 @@ def subsets(entry):
 NODE_KINDS = ["train", "vllm", "evaluate"]  # by the software that the jobs use: envs/
 
 
+def admitted():
+    """Marks of the node checks that a whole run begins with.
+
+    Targets ask for them rather than long jobs: a check that is repeated, or switched off, must not
+    make finished work again.
+    """
+    kinds = NODE_KINDS if config["sizing"]["check_nodes"] else []
+    return [f"<results>/preflight/{kind}.admitted" for kind in kinds]
+
+
 def node_threads(wildcards):
     """Cores of one kind of job."""
     if wildcards.kind == "evaluate":

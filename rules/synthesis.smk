@@ -45,7 +45,6 @@ rule synthesize:
     input:
         prompts="<results>/synthesis/{corpus}/prompts",
         synthesizer=lambda wc: synthesizer(corpus_entry(wc)["synthesizer"]),
-        admitted=admitted("vllm"),
     output:
         problems=ensure(
             "<results>/synthesis/{corpus}/shards/{shard}.parquet", non_empty=True
@@ -79,7 +78,6 @@ rule execute_solutions:
     """Run every program of a shard; put in what it really prints."""
     input:
         problems="<results>/synthesis/{corpus}/shards/{shard}.parquet",
-        admitted=admitted("evaluate"),
     output:
         problems=ensure(
             "<results>/synthesis/{corpus}/executed/{shard}.parquet", non_empty=True

@@ -13,7 +13,6 @@ rule train_synthesizer:
             distillation=config["synthesizers"][wc.synthesizer]["distillation"],
         ),
         base=lambda wc: checkpoint(config["synthesizers"][wc.synthesizer]["base"]),
-        admitted=admitted("train"),
     output:
         model=directory("<results>/synthesizers/{synthesizer}/model"),
         history=ensure(

@@ -45,7 +45,6 @@ rule train_model:
     input:
         packed="<results>/models/{model}/packed.parquet",
         base=model_base,
-        admitted=admitted("train"),
     output:
         model=directory("<results>/models/{model}/model"),
         history=ensure("<results>/models/{model}/history.jsonl", non_empty=True),

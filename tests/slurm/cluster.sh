@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A Slurm cluster on this machine, for tests: one CPU node and four GPU nodes (their GPUs are links to
-# /dev/null), from Debian's packages. The nodes live in a network namespace that knows the controller
-# and nothing else: compute nodes without network. Needs root or sudo. Never touches a Slurm that is
-# set up already.
+# /dev/null), from Debian's packages. It lives in a network namespace that only this machine reaches, and
+# that reaches only this machine: compute nodes without network. Needs root or sudo. Never touches a
+# Slurm that is set up already.
 #
 #   tests/slurm/cluster.sh start | stop | node NAME (starts a node that was lost)
 set -euo pipefail
@@ -38,7 +38,9 @@ stop() {
   rm -rf "$state" "$conf" /etc/slurm/gres.conf
 }
 
-node() { ip netns exec "$net" slurmd -N "$1"; }
+within() { nsenter --net="/run/netns/$net" "$@"; } # `ip netns exec` would hide the cgroups
+
+node() { within slurmd -N "$1"; }
 
 start() {
   if [[ -f $conf ]] && ! grep -qF "$mark" "$conf"; then
@@ -56,12 +58,11 @@ start() {
   cat >"$conf" <<EOF
 $mark
 ClusterName=jz3
-SlurmctldHost=$(hostname -s)($head)
+SlurmctldHost=$(hostname -s)($inside)
 SlurmctldPort=16817
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-CommunicationParameters=NoCtldInAddrAny
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SchedulerType=sched/backfill
@@ -103,7 +104,7 @@ EOF
   ip -n "$net" address add "$inside/24" dev jz3-inside
   ip -n "$net" link set jz3-inside up
   ip -n "$net" link set lo up
-  slurmctld
+  within slurmctld
   for node in $nodes; do node "$node"; done
   for _ in $(seq 100); do
     [[ $(sinfo --noheader --Node --states=idle --format %N 2>/dev/null | sort -u | wc -l) -eq 5 ]] && break
