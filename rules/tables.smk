@@ -150,10 +150,7 @@ rule report:
             "<results>/influence/{influence}/scores.parquet",
             influence=config["influence"],
         ),
-        candidates=expand(
-            "<results>/influence/{influence}/candidates.parquet",
-            influence=config["influence"],
-        ),
+        candidates=candidate_tables(),
         cards=expand("<results>/synthesis/{corpus}/README.md", corpus=written_corpora()),
         disagreements=[f"{folder}/disagreements.csv" for folder in all_evaluations()],
         template="rules/report/report.html.j2",
