@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from jz3 import gradients, io, reference
+from jz3 import gradients, influence_texts, io, reference
 from jz3.records import BENCHMARK, PROBLEMS, SCORES
 
 LORA = {"rank": 4, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]}
@@ -194,6 +194,12 @@ def lora_model(world: Path, checkpoint=None):
         for weight in gradients.lora_weights(model).values():
             torch.nn.init.normal_(weight, std=0.1)
     return model, tokenizer
+
+
+def candidate_samples(world: Path, tokenizer) -> list[gradients.Sample]:
+    """The candidates that were kept, tokenised."""
+    rows = influence_texts.kept(io.read_rows(world / "candidates.parquet", PROBLEMS), "")
+    return gradients.encode(tokenizer, influence_texts.candidate_texts(rows), SCORING["length"])
 
 
 def backward(model, sample: gradients.Sample) -> dict[str, torch.Tensor]:

@@ -4,10 +4,13 @@ import json
 import math
 import random
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from influence_world import (
     GRADIENTS,
     LORA,
@@ -16,6 +19,7 @@ from influence_world import (
     TRAINING,
     aim,
     backward,
+    candidate_samples,
     count_batches,
     finish,
     flat,
@@ -38,7 +42,6 @@ from jz3 import (
     influence_texts,
     io,
     reference,
-    selection,
     templates,
 )
 from jz3.records import BENCHMARK, PROBLEMS
@@ -102,8 +105,6 @@ def test_adam_feature_is_the_optimizers_next_step():
 def test_combination_by_hand():
     # weights 3/4 and 1/4: 0.75 * 0.2 + 0.25 * -0.4 = 0.05;  0.75 * 0.1 + 0.25 * 0.5 = 0.2
     assert influence.combine([[0.2, 0.1], [-0.4, 0.5]], [3e-5, 1e-5]) == pytest.approx([0.05, 0.2])
-    assert selection.aggregate([0.05, 0.2], "max") == 0.2
-    assert selection.aggregate([0.05, 0.2], "mean") == pytest.approx(0.125)
     with pytest.raises(io.UserError, match="learning rate 0"):
         influence.combine([[0.2]], [0.0])
 
@@ -111,8 +112,6 @@ def test_combination_by_hand():
 def test_unknown_switches():
     with pytest.raises(io.UserError, match=r'"Adam" is not known.*Did you mean "adam"'):
         features.check("Adam")
-    with pytest.raises(io.UserError, match='"most" is not known; use max or mean'):
-        selection.aggregate([0.5], "most")
 
 
 # ---------------------------------------------------------------- gradients of single samples
@@ -159,24 +158,67 @@ def test_batches_depend_on_samples_alone():
     assert [len(b) for b in gradients.batches(samples, 1)] == [1] * 40
 
 
-def test_scores_do_not_depend_on_the_batch(run, tmp_path):
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("form", ["released", "adam"])
+def test_features_against_the_formula_written_out(run, form):
+    """One sample at a time, by loss.backward(), in float64 from there on."""
+    checkpoint = reference.load_all(run / "reference", LORA)[1]
+    model, tokenizer = lora_model(run, checkpoint)
+    samples = candidate_samples(run, tokenizer)
+    pieces: dict[str, torch.Tensor] = {}
+    with gradients.SampleGradients(model) as sample_gradients:
+        made = features.CandidateFeatures(sample_gradients, checkpoint, form)
+        made(samples, pieces.__setitem__)
+    stored = load_file(checkpoint.directory / "adam.safetensors")
+    m = flat({name: stored[f"exp_avg.{name}"] for name in pieces})
+    v = flat({name: stored[f"exp_avg_sq.{name}"] for name in pieces})
+    for row, sample in enumerate(samples):
+        gradient = backward(model, sample)
+        g = flat({name: gradient[name] for name in pieces})
+        expected = formula(g, m, v, checkpoint.step, form)
+        found = torch.cat([piece[row] for piece in pieces.values()])
+        assert relative_error(found, expected) < 1e-5
+
+
+def formula(g, m, v, step, form):
+    """FACTS of LESS: eps inside the root; or of Adam: bias corrections of the next update."""
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    if form == "released":
+        return m / (v + 1e-8) ** 0.5
+    return (m / (1 - 0.9 ** (step + 1))) / ((v / (1 - 0.999 ** (step + 1))) ** 0.5 + 1e-8)
+
+
+@pytest.fixture(scope="module")
+def scorer(run):
+    """Scores of samples, in the order given, with batches of so many tokens."""
     checkpoints = reference.load_all(run / "reference", LORA)
     model, tokenizer = lora_model(run)
     aims = directions.Directions(
         run / "targets.safetensors", checkpoints, gradients.weight_shapes(model)
     )
-    found = []
-    for tokens in (1, 150, 10_000):  # alone without padding; a few; all in one with padding
-        with io.Journal(tmp_path / f"{tokens}.jsonl", "batch") as journal:
-            found.append(
-                influence.score(
-                    model, checkpoints, aims, some_samples(tokenizer), "released", journal,
-                    tokens=tokens,
-                )
+    samples = candidate_samples(run, tokenizer)
+
+    def scores(order, tokens):
+        with tempfile.TemporaryDirectory() as folder, io.Journal(f"{folder}/j", "batch") as journal:
+            found = influence.score(
+                model, checkpoints, aims, [samples[place] for place in order], "released", journal,
+                tokens=tokens,
             )  # fmt: skip
-    for sample, alone in found[0].items():
-        for other in found[1:]:
-            assert other[sample] == pytest.approx(alone, rel=1e-6, abs=1e-8)
+        return [found[sample] for sample in samples if sample in found]
+
+    return scores, scores(range(len(samples)), 1)
+
+
+@given(order=st.permutations(range(10)), tokens=st.integers(1, 1200))
+@example(order=range(10), tokens=10_000)  # all in one batch
+@settings(deadline=None, max_examples=10)
+def test_scores_do_not_depend_on_batch_and_order(scorer, order, tokens):
+    scores, alone = scorer
+    for found, expected in zip(scores(order, tokens), alone, strict=True):
+        assert found == pytest.approx(expected, rel=0, abs=1e-6)
 
 
 # ---------------------------------------------------------------- the programs
@@ -241,14 +283,7 @@ def test_scores_against_the_formula_written_out(run, tmp_path, form):
         aims = {name: [gradient(row) for row in group] for name, group in chosen.items()}
         for row in rows:
             g = gradient(row)
-            new_m, new_v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-            if form == "released":
-                direction = new_m / (new_v + 1e-8) ** 0.5
-            else:
-                after = info["step"] + 1
-                direction = (new_m / (1 - 0.9**after)) / (
-                    (new_v / (1 - 0.999**after)) ** 0.5 + 1e-8
-                )
+            direction = formula(g, m, v, info["step"], form)
             for name, group in aims.items():
                 cosines = [torch.cosine_similarity(direction, z, dim=0).item() for z in group]
                 weight = info["learning_rate"] / whole
