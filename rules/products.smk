@@ -156,6 +156,18 @@ def of_influence(product, file):
     return path
 
 
+def picked_by(influence):
+    """Most passages that a distillation picks by these scores; 0: none does."""
+    return max(
+        (
+            entry["passages"]
+            for entry in config["distillation"].values()
+            if entry.get("influence") == influence
+        ),
+        default=0,
+    )
+
+
 def candidate_tables():
     """All candidates, each table once."""
     makers = [sharing.maker(config, name, "candidates") for name in config["influence"]]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3 import io, selection, sharing
+from jz3 import influence_card, io, markdown_html, selection, sharing
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,3 +113,64 @@ def test_entries_share_what_they_agree_in():
     assert sharing.maker(config, "lower", "candidates") == "main_cot"
     assert sharing.maker(config, "lower", "reference") == "lower"
     assert sharing.sharers(config, "main_cot", "shards") == ["main_cot", "mean"]
+
+
+# ---------------------------------------------------------------- the card
+
+
+def scored(number: int, total: float, source: str = "web", tokens: int = 50) -> dict:
+    return row(f"p{number}", total, source) | {
+        "tokens": tokens, "mode": "cot", "score_a": total, "score_b": -total,
+    }  # fmt: skip
+
+
+def texts(rows):
+    return {
+        one["problem_id"]: {
+            "question": f"question | {one['passage_id']}", "solution": "s", "passage": "x " * 400,
+        }
+        for one in rows
+    }  # fmt: skip
+
+
+def test_summary_by_hand():
+    rows = [scored(n, n / 10, "wiki" if n < 2 else "web", 100 - n) for n in range(10)]
+    rows.append(scored(9, -0.5))  # a worse problem of the best passage counts nothing
+    found = influence_card.summary("main", rows, 4, 7, texts)
+    assert (found["passages"], found["picked"], found["subtasks"]) == (10, 4, ["a", "b"])
+    web = found["groups"]["source"]["web"]
+    assert (web["passages"], web["share"], web["share_of_picked"]) == (8, 0.8, 1.0)
+    assert (web["lowest"], web["median"], web["highest"]) == (0.2, 0.55, 0.9)
+    assert found["groups"]["source"]["wiki"]["share_of_picked"] == 0
+    assert found["groups"]["all"]["all"]["tenth"] == pytest.approx(0.09)
+    assert found["overlap"]["expected"] == 1.6
+    assert 0 <= found["overlap"]["random"] <= 4
+    assert found["overlap"]["best for a alone"] == 4
+    assert found["overlap"]["best for b alone"] == 0
+    assert found["correlation_with_length"] == pytest.approx(-1)
+    assert [one["passage_id"] for one in found["ends"]["highest"]] == ["p9", "p8", "p7", "p6", "p5"]
+    assert [one["passage_id"] for one in found["ends"]["lowest"]] == ["p4", "p3", "p2", "p1", "p0"]
+    assert found == influence_card.summary("main", rows[::-1], 4, 7, texts)
+
+
+def test_ten_at_each_end_and_whole_texts():
+    found = influence_card.summary("main", [scored(n, n / 100) for n in range(60)], 0, 7, texts)
+    assert [len(rows) for rows in found["ends"].values()] == [10, 10]
+    assert found["picked"] == 6
+    assert found["correlation_with_length"] is None
+    assert len(found["ends"]["highest"][0]["passage"]) == 800
+    page = influence_card.card(found)
+    assert "10 highest passages" in page
+    assert r"question \| p59" in page
+    assert page.count("[...]") == 0  # brackets are escaped
+    assert page.count(r"\[...\]") == 20
+    html = markdown_html.convert(page)
+    assert html.count("<tr>") == page.count("\n| ") - page.count("\n| --- ")
+
+
+def test_rank_correlation_by_hand():
+    # ranks 0, 1.5, 1.5, 3 and 3, 0, 1, 2, less 1.5: products -2.25 + 0 + 0 + 0.75;
+    # squares 4.5 and 5
+    found = influence_card.rank_correlation([1, 2, 2, 9], [8, 0, 3, 5])
+    assert found == pytest.approx(-1.5 / math.sqrt(4.5 * 5))
+    assert influence_card.rank_correlation([1, 2, 3], [1, 1, 1]) is None
