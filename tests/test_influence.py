@@ -377,7 +377,7 @@ def stop_after(count: int, function):
 
 def test_target_gradients_after_interruption_are_the_same(run, tmp_path, monkeypatch):
     monkeypatch.setattr(directions, "SAVE_SECONDS", -1)
-    monkeypatch.setitem(gradients.BATCH_TOKENS, "cpu", 1)
+    monkeypatch.setattr(directions, "BATCH_TOKENS", 1)
     aim(run, run / "reference", tmp_path / "whole.safetensors")
     counted = directions._unit_gradients
     with monkeypatch.context() as patch:

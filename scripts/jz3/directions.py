@@ -22,6 +22,7 @@ from .gradients import Sample, SampleGradients
 from .projection import Projector
 from .reference import Checkpoint
 
+BATCH_TOKENS = 1024  # computed together: the whole gradients of a batch are held
 SAVE_SECONDS = 30  # between saves of an unfinished subtask's sum
 
 
@@ -33,7 +34,7 @@ def target_directions(
     state: Path,
     origin: dict,
     advance: Callable[[int], None] = lambda count: None,
-    tokens: int | None = None,
+    tokens: int = 0,
     projector: Projector | None = None,
 ) -> None:
     """Write, per checkpoint, each subtask's mean of unit gradients.
@@ -42,8 +43,8 @@ def target_directions(
     projector (subtasks, dimension); the key "jz3" of its metadata names subtasks, their sample
     counts, the LoRA weights in the order of D, the projection and the checkpoints' digests. Sums
     run in float64. `state`: folder for sums of unfinished subtasks, saved now and then;
-    `advance(n)` is told of every n samples done; `tokens`: of a batch. Raises UserError naming
-    the sample whose loss or gradient is not finite.
+    `advance(n)` is told of every n samples done; `tokens`: of a batch (0: as is best). Raises
+    UserError naming the sample whose loss or gradient is not finite.
     """
     shapes = gradients.weight_shapes(model)
     whole = gradients.size(shapes) if projector is None else projector.dimension
@@ -53,7 +54,7 @@ def target_directions(
             reference.set_weights(model, checkpoint)
             for number, chosen in enumerate(samples.values()):
                 path = state / f"epoch-{checkpoint.epoch}.{number}.safetensors"
-                work = gradients.batches(chosen, tokens or sample_gradients.batch_tokens)
+                work = gradients.batches(chosen, tokens or BATCH_TOKENS)
                 total, done = _read_sum(path, whole)
                 total = total.to(sample_gradients.device)
                 advance(sum(len(batch) for batch in work[:done]))

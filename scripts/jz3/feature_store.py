@@ -39,7 +39,7 @@ def fill(
     journal: io.Journal,
     origin: dict,
     advance: Callable[[int], None] = lambda count: None,
-    tokens: int | None = None,
+    tokens: int = 0,
 ) -> None:
     """Write a store of the samples' features into `folder`, or finish one that was begun.
 

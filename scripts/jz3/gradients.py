@@ -20,7 +20,7 @@ from . import io, packing
 ADAPTER = "default"  # the name peft gives to a model's only adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Tokens computed together, padding included; no result depends on it beyond rounding. A GPU's
-# number keeps a 7B model's activations at 26 GB (docs/performance.md).
+# number keeps a 7B model's activations at 30 GB (docs/influence.md).
 BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
 
 

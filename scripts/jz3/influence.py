@@ -55,13 +55,14 @@ def score(
     form: str,
     journal: io.Journal,
     advance: Callable[[int], None] = lambda count: None,
-    tokens: int | None = None,
+    tokens: int = 0,
 ) -> dict[Sample, list[float]]:
     """Score of each sample for each subtask of `directions`, without projection.
 
     `form`: see `features.adam_feature`. `journal` (key "batch") keeps the cosines of finished
-    batches of at most `tokens` tokens; batches depend on the samples alone, so a continued run
-    gives the same bits. Raises UserError naming the sample whose loss or gradient is not finite.
+    batches, of at most `tokens` tokens (0: as is best for the device); batches depend on the
+    samples alone, so a continued run gives the same bits. Raises UserError naming the sample whose
+    loss or gradient is not finite.
     """
     with SampleGradients(model) as sample_gradients:
         work = gradients.batches(samples, tokens or sample_gradients.batch_tokens)
