@@ -284,10 +284,14 @@ def _influence(config):
         ):
             if product in made and samples:
                 yield _gradients(config, name, rule, samples * answer, jobs)
-        if projected and "shards" in made:  # products with what is stored
-            seconds = stored_bytes(config, name) / STORE_RATE
+        if projected and "shards" in made:  # products with what is stored: minutes
             yield Work(
-                "influence", "score_influence", name, jobs=shards, hours=seconds / shards / 3600
+                "influence",
+                "score_influence",
+                name,
+                jobs=shards,
+                gpus=min(1, config["compute"]["gpus"]["train"]),  # that profiles/slurm counts on
+                hours=stored_bytes(config, name) / STORE_RATE / shards / 3600,
             )
 
 
