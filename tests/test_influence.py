@@ -48,8 +48,6 @@ from jz3.records import BENCHMARK, PROBLEMS
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
