@@ -1,10 +1,19 @@
 # Which texts yield the problems that help most (paper, section 3.3; LESS, arXiv 2402.04333).
 #
 # Reads:  influence, recipes; passages; a synthesizer; training problems of the targets
+# Entries that agree in what decides a product share it (scripts/jz3/sharing.py).
+#
 # Writes: <results>/influence/{influence}/candidates.parquet       problems by the synthesizer
 #         <results>/influence/{influence}/reference/               adapter and moments per epoch
 #         <results>/influence/{influence}/gradients.safetensors    the targets' mean directions
+#         <results>/influence/{influence}/features/{shard}/        with a projection: for re-targeting
+#         <results>/influence/{influence}/shards/{shard}.parquet   scores by subtask
 #         <results>/influence/{influence}/scores.parquet           one row per candidate
+
+
+# Seconds of work: not worth a job of a scheduler.
+localrules:
+    aggregate_scores,
 
 
 rule synthesize_candidates:
@@ -54,7 +63,7 @@ rule synthesize_candidates:
 rule train_reference:
     """Warm up a LoRA reference model; keep its adapter and Adam moments after every epoch."""
     input:
-        candidates="<results>/influence/{influence}/candidates.parquet",
+        candidates=of_influence("candidates", "candidates.parquet"),
         base=reference_base,
     output:
         reference=directory("<results>/influence/{influence}/reference"),
@@ -90,7 +99,7 @@ rule train_reference:
 rule target_gradients:
     """Mean gradient direction of each target at each checkpoint of the reference."""
     input:
-        reference="<results>/influence/{influence}/reference",
+        reference=of_influence("reference", "reference"),
         base=reference_base,
         targets=lambda wc: [
             f"<results>/benchmarks/{target['benchmark']}/{target['split']}.parquet"
@@ -113,9 +122,10 @@ rule target_gradients:
         recipe=lambda wc: canonical(
             {
                 **numerics(),
-                "mode": influence_entry(wc)["mode"],
-                "targets": influence_entry(wc)["targets"],
-                "lora": influence_entry(wc)["lora"],
+                **{
+                    key: influence_entry(wc)[key]
+                    for key in ("mode", "targets", "lora", "projection")
+                },
                 "length": reference_recipe(wc)["length"],
             }
         ),
@@ -130,19 +140,61 @@ rule target_gradients:
         " --output {output.gradients:q} --log {log:q}"
 
 
-rule score_influence:
-    """Score every candidate by the agreement of its update with the targets' gradients."""
+rule store_features:
+    """Store one shard's projected features, for scores against any targets (if `projection` says so)."""
     input:
-        candidates="<results>/influence/{influence}/candidates.parquet",
-        reference="<results>/influence/{influence}/reference",
+        candidates=of_influence("candidates", "candidates.parquet"),
+        reference=of_influence("reference", "reference"),
         base=reference_base,
-        gradients="<results>/influence/{influence}/gradients.safetensors",
     output:
-        scores=ensure("<results>/influence/{influence}/scores.parquet", non_empty=True),
+        features=directory("<results>/influence/{influence}/features/{shard}"),
     log:
-        "<results>/logs/influence/score_influence.{influence}.log",
+        "<results>/logs/influence/store_features.{influence}.{shard}.log",
     benchmark:
-        "<results>/timings/influence/score_influence.{influence}.tsv"
+        "<results>/timings/influence/store_features.{influence}.{shard}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        **asked("store_features", "{influence}"),
+    params:
+        recipe=lambda wc: canonical(
+            {
+                **numerics(),
+                **{
+                    key: influence_entry(wc)[key]
+                    for key in ("feature", "lora", "projection", "shards")
+                },
+                "length": reference_recipe(wc)["length"],
+            }
+        ),
+        code=code_version("store_features.py"),
+        seed=config["seed"],
+        state=in_results("influence/{influence}/state/store_features.{shard}"),
+    shell:
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/store_features.py"
+        " --candidates {input.candidates:q} --reference {input.reference:q}"
+        " --base {input.base:q} --shard {wildcards.shard:q} --state {params.state:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.features:q} --log {log:q}"
+
+
+rule score_influence:
+    """Score one shard by the agreement of its updates with the targets' gradients."""
+    input:
+        candidates=of_influence("candidates", "candidates.parquet"),
+        reference=of_influence("reference", "reference"),
+        source=features_source,
+        gradients=of_influence("gradients", "gradients.safetensors"),
+    output:
+        scores=ensure(
+            "<results>/influence/{influence}/shards/{shard}.parquet", non_empty=True
+        ),
+    log:
+        "<results>/logs/influence/score_influence.{influence}.{shard}.log",
+    benchmark:
+        "<results>/timings/influence/score_influence.{influence}.{shard}.tsv"
     conda:
         "../envs/train.yaml"
     threads: config["compute"]["threads"]
@@ -154,20 +206,44 @@ rule score_influence:
                 **numerics(),
                 **{
                     key: influence_entry(wc)[key]
-                    for key in ("feature", "aggregate", "lora")
+                    for key in ("feature", "lora", "shards")
                 },
                 "length": reference_recipe(wc)["length"],
             }
         ),
         code=code_version("score_influence.py"),
         seed=config["seed"],
-        state=in_results("influence/{influence}/state/score_influence"),
+        source=lambda wc: "--features" if is_projected(wc) else "--base",
+        state=in_results("influence/{influence}/state/score_influence.{shard}"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/score_influence.py"
         " --candidates {input.candidates:q} --reference {input.reference:q}"
-        " --base {input.base:q} --gradients {input.gradients:q} --state {params.state:q}"
+        " {params.source} {input.source:q} --gradients {input.gradients:q}"
+        " --shard {wildcards.shard:q} --state {params.state:q}"
         " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --output {output.scores:q} --log {log:q}"
+
+
+rule aggregate_scores:
+    """Join the shards, and make one score of each candidate's subtasks."""
+    input:
+        shards=influence_shards,
+    output:
+        scores=ensure("<results>/influence/{influence}/scores.parquet", non_empty=True),
+    log:
+        "<results>/logs/influence/aggregate_scores.{influence}.log",
+    benchmark:
+        "<results>/timings/influence/aggregate_scores.{influence}.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        recipe=lambda wc: canonical({"aggregate": influence_entry(wc)["aggregate"]}),
+        code=code_version("aggregate_scores.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/aggregate_scores.py --shards {input.shards:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.scores:q} --log {log:q}"
 
 

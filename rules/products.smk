@@ -141,12 +141,76 @@ def reference_base(wildcards):
     return checkpoint(influence_entry(wildcards)["reference"]["base"])
 
 
+def is_projected(wildcards):
+    """Whether the candidates' features are projected and stored."""
+    return influence_entry(wildcards)["projection"]["kind"] != "none"
+
+
+def of_influence(product, file):
+    """Input function: a product of the entry, made under the first entry that shares it."""
+
+    def path(wildcards):
+        name = sharing.maker(config, wildcards.influence, product)
+        return f"<results>/influence/{name}/{file}".format(**dict(wildcards.items()))
+
+    return path
+
+
+def picked_by(influence):
+    """Most passages that a distillation picks by these scores; 0: none does."""
+    return max(
+        (
+            entry["passages"]
+            for entry in config["distillation"].values()
+            if entry.get("influence") == influence
+        ),
+        default=0,
+    )
+
+
+def candidate_tables():
+    """All candidates, each table once."""
+    makers = [sharing.maker(config, name, "candidates") for name in config["influence"]]
+    return [
+        f"<results>/influence/{name}/candidates.parquet"
+        for name in dict.fromkeys(makers)
+    ]
+
+
+def features_source(wildcards):
+    """What scores are made from: the base model, or with a projection the stored features."""
+    if is_projected(wildcards):
+        return of_influence("features", "features/{shard}")(wildcards)
+    return reference_base(wildcards)
+
+
+def influence_shards(wildcards):
+    """Scores of the candidates, shard by shard."""
+    name = sharing.maker(config, wildcards.influence, "shards")
+    return [
+        f"<results>/influence/{name}/shards/{number:05d}.parquet"
+        for number in range(influence_entry(wildcards)["shards"])
+    ]
+
+
 def earlier_picks(wildcards):
-    """Random picks of the same mode: texts that the teacher has seen are no candidates."""
+    """Random picks that a synthesizer learns from beside the picks made by these candidates.
+
+    The teacher has seen those texts, so they are no candidates.
+    """
+    entries = sharing.sharers(config, wildcards.influence, "candidates")
+    writer = influence_entry(wildcards)["synthesizer"]
+    seen = set()
+    for name, entry in config["synthesizers"].items():
+        learned = entry.get("distillation", [])
+        chosen = [config["distillation"][other].get("influence") for other in learned]
+        if name == writer or set(entries) & set(chosen):
+            seen.update(learned)
     return [
         f"<results>/distillation/{name}/picks.parquet"
         for name, entry in config["distillation"].items()
-        if entry["pick"] == "random"
+        if name in seen
+        and entry["pick"] == "random"
         and entry["mode"] == influence_entry(wildcards)["mode"]
     ]
 

@@ -3,6 +3,7 @@
 # Reads:  tables, resources/paper/; grades, training histories, influence scores, funnels
 # Writes: <results>/tables/{table}.csv|md|tex
 #         <results>/figures/scores.{table}.svg, losses.svg, influence.{influence}.svg
+#         <results>/influence/{influence}/README.md, summary.json   what the scores say
 #         <results>/report.html
 
 
@@ -128,6 +129,37 @@ rule plot_influence:
         " --output {output.figure:q} --log {log:q}"
 
 
+rule influence_card:
+    """Describe how the influence scores spread, what they choose, and both ends."""
+    input:
+        scores="<results>/influence/{influence}/scores.parquet",
+        candidates=of_influence("candidates", "candidates.parquet"),
+        passages="<results>/corpus/passages.parquet",
+    output:
+        card=ensure("<results>/influence/{influence}/README.md", non_empty=True),
+        summary=ensure("<results>/influence/{influence}/summary.json", non_empty=True),
+    log:
+        "<results>/logs/tables/influence_card.{influence}.log",
+    benchmark:
+        "<results>/timings/tables/influence_card.{influence}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 8000 * attempt,
+        runtime=120,
+    params:
+        recipe=lambda wc: canonical(
+            {"influence": wc.influence, "picked": picked_by(wc.influence)}
+        ),
+        code=code_version("influence_card.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/influence_card.py --scores {input.scores:q}"
+        " --candidates {input.candidates:q} --passages {input.passages:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q} --summary {output.summary:q}"
+        " --output {output.card:q} --log {log:q}"
+
+
 rule report:
     """Put everything a reader wants to see on one page."""
     input:
@@ -146,14 +178,15 @@ rule report:
                 "<results>/synthesis/{corpus}/funnel.json", corpus=written_corpora()
             ),
         ],
+        influences=expand(
+            "<results>/influence/{influence}/summary.json",
+            influence=config["influence"],
+        ),
         scores=expand(
             "<results>/influence/{influence}/scores.parquet",
             influence=config["influence"],
         ),
-        candidates=expand(
-            "<results>/influence/{influence}/candidates.parquet",
-            influence=config["influence"],
-        ),
+        candidates=candidate_tables(),
         cards=expand("<results>/synthesis/{corpus}/README.md", corpus=written_corpora()),
         disagreements=[f"{folder}/disagreements.csv" for folder in all_evaluations()],
         template="rules/report/report.html.j2",
@@ -167,13 +200,14 @@ rule report:
         "../envs/evaluate.yaml"
     params:
         recipe=lambda wc: canonical(config),
+        influences=lambda wc, input: option("--influences", input.influences),
         scores=lambda wc, input: option("--scores", input.scores),
         candidates=lambda wc, input: option("--candidates", input.candidates),
         cards=lambda wc, input: option("--cards", input.cards),
         code=code_version("report.py"),
     shell:
         "python scripts/report.py --tables {input.tables:q} --figures {input.figures:q}"
-        " --funnels {input.funnels:q} {params.scores} {params.candidates} {params.cards}"
+        " --funnels {input.funnels:q} {params.influences} {params.scores} {params.candidates} {params.cards}"
         " --disagreements {input.disagreements:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --output {output.page:q} --log {log:q}"
 

@@ -1,7 +1,7 @@
 """Write the report of a run: one HTML page with tables, figures, examples and provenance.
 
-The recipe is the whole configuration. --candidates: tables of the scored problems, so that the
-page can show their text.
+The recipe is the whole configuration. Of --scores and --candidates the page shows how they were
+made.
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ def main(options) -> None:
         table_files=options.tables,
         figure_files=options.figures,
         funnel_files=options.funnels,
+        influence_files=options.influences,
         score_files=options.scores,
         candidate_files=options.candidates,
         card_files=options.cards,
@@ -35,6 +36,7 @@ if __name__ == "__main__":
     parser.add_argument("--tables", nargs="+", type=Path, required=True, help="build_table's CSVs")
     parser.add_argument("--figures", **several, help="SVG files, in the order of the page")
     parser.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
+    parser.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
     parser.add_argument("--scores", **several, help="scores.parquet of influence runs")
     parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
     parser.add_argument("--cards", **several, help="data cards (Markdown)")

@@ -1,67 +1,91 @@
-"""Score every candidate problem by its influence on the targets (§ 3.3).
+"""Score candidate problems by their influence on the targets: one shard of them (§ 3.3).
 
-Reads PROBLEMS (candidates; those with status "kept"), the folder of train_reference and the file of
-target_gradients. Writes SCORES: `score_<subtask>` per subtask, and their aggregate `total`.
+Reads PROBLEMS (candidates; those with status "kept"), the folder of train_reference, the file of
+target_gradients, and the base model, or with --features the shard's folder of store_features.
+Writes SCORES without `total`: `score_<subtask>` per subtask.
 """
 
 from pathlib import Path
 
 from jz3 import io, program
-from jz3.records import PROBLEMS, SCORES
+from jz3.records import PROBLEMS, SHARD_SCORES
 
 
 def main(options) -> None:
-    """Compute the cosines checkpoint by checkpoint, then the scores."""
+    """Take the shard's cosines with the targets checkpoint by checkpoint, then the scores."""
     import pyarrow as pa
     import torch
-    from jz3 import gradients, influence, reference
+    from jz3 import features, influence_texts, reference
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
-    influence.check(recipe["feature"], recipe["aggregate"])
-    rows = influence.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    features.check(recipe["feature"])
+    rows = influence_texts.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    rows = influence_texts.shard_of(rows, options.shard, recipe["shards"])
     checkpoints = reference.load_all(options.reference, recipe["lora"])
-    inputs = [options.candidates, options.reference, options.base, options.gradients]
+    source = options.features or options.base
+    inputs = [options.candidates, options.reference, source, options.gradients]
     origin = io.provenance("score_influence", options.code, inputs, options.seed)
-    with influence.unfinished(options.state, [recipe, origin]) as state:
+    if options.features:
+        subtasks, scored = from_store(options, checkpoints)
+    else:
+        subtasks, scored = from_model(options, checkpoints, rows, origin)
+    program.say(f"{len(scored)} of {len(rows)} candidates have a score")
+    names = [f"score_{name}" for name in subtasks]
+    table = [
+        {key: row[key] for key in ("problem_id", "passage_id", "source", "level", "mode")}
+        | {"tokens": scored[row["problem_id"]][0]}
+        | dict(zip(names, scored[row["problem_id"]][1], strict=True))
+        for row in rows
+        if row["problem_id"] in scored
+    ]
+    schema = pa.schema([*SHARD_SCORES, *(pa.field(name, pa.float64()) for name in names)])
+    io.write_table(options.output, table, schema, origin)
+
+
+def from_model(options, checkpoints, rows, origin) -> tuple[list[str], dict]:
+    """Subtasks, and (tokens, scores) by problem_id: gradients made here, exact."""
+    from jz3 import directions, gradients, influence, influence_texts
+
+    recipe = options.recipe
+    with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
         model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
         model = gradients.add_lora(model, recipe["lora"], options.seed)
-        directions = influence.Directions(
-            options.gradients, checkpoints, gradients.weight_shapes(model)
+        aims = directions.Directions(options.gradients, checkpoints, gradients.weight_shapes(model))
+        samples = gradients.encode_scorable(
+            tokenizer, influence_texts.candidate_texts(rows), recipe["length"]
         )
-        samples = gradients.encode(tokenizer, influence.candidate_texts(rows), recipe["length"])
-        scored = [(row, s) for row, s in zip(rows, samples, strict=True) if s is not None]
-        if len(scored) < len(rows):
-            program.say(
-                f"{len(rows) - len(scored)} of {len(rows)} candidates have no solution within"
-                f" {recipe['length']} tokens and get no score"
-            )
-        samples = [sample for _, sample in scored]
         count = len(samples) * len(checkpoints)
         with (
             io.Journal(state / "cosines.jsonl", "batch") as journal,
             program.Progress(count, "influence", "gradient") as bar,
         ):
-            scores = influence.score(
-                model, checkpoints, directions, samples, recipe["feature"], journal, bar.update
+            found = influence.score(
+                model, checkpoints, aims, samples, recipe["feature"], journal, bar.update
             )
-        names = [f"score_{name}" for name in directions.subtasks]
-        table = [
-            {key: row[key] for key in ("problem_id", "passage_id", "source", "level", "mode")}
-            | {"tokens": len(sample.input_ids)}
-            | {"total": influence.aggregate(scores[sample], recipe["aggregate"])}
-            | dict(zip(names, scores[sample], strict=True))
-            for row, sample in scored
-        ]
-        schema = pa.schema([*SCORES, *(pa.field(name, pa.float64()) for name in names)])
-        io.write_table(options.output, table, schema, origin)
+    return aims.subtasks, {s.identity: (len(s.input_ids), found[s]) for s in samples}
+
+
+def from_store(options, checkpoints) -> tuple[list[str], dict]:
+    """Subtasks, and (tokens, scores) by problem_id: products with stored features."""
+    from jz3 import directions, feature_store, influence
+
+    store = feature_store.Store(options.features, checkpoints, options.recipe["feature"])
+    aims = directions.Directions(options.gradients, checkpoints, store.weights, store.projection)
+    found = influence.score_stored(store, checkpoints, aims)
+    return aims.subtasks, dict(
+        zip(store.problems, zip(store.tokens, found, strict=True), strict=True)
+    )
 
 
 if __name__ == "__main__":
     arguments = program.parser(__doc__)
     arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
     arguments.add_argument("--reference", type=Path, required=True, help="of train_reference")
-    arguments.add_argument("--base", type=Path, required=True, help="the reference's base model")
+    source = arguments.add_mutually_exclusive_group(required=True)
+    source.add_argument("--base", type=Path, help="the reference's base model")
+    source.add_argument("--features", type=Path, help="the shard's folder of store_features")
     arguments.add_argument("--gradients", type=Path, required=True, help="of target_gradients")
-    arguments.add_argument("--output", type=Path, required=True, help="SCORES table")
+    arguments.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
+    arguments.add_argument("--output", type=Path, required=True, help="SCORES table, no total")
     program.run(main, arguments)

@@ -2,7 +2,8 @@
 
 Reads BENCHMARK tables (one per entry of the recipe's `targets`, in that order) and the folder of
 train_reference. Writes safetensors: per epoch one tensor (subtasks, LoRA weights), the mean of the
-problems' unit gradients; the metadata's key "jz3" describes rows and columns.
+problems' unit gradients, projected if the recipe says so; the metadata's key "jz3" describes rows
+and columns.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from jz3.records import BENCHMARK
 def main(options) -> None:
     """Draw the target problems and average their unit gradients."""
     import torch
-    from jz3 import gradients, influence, reference
+    from jz3 import directions, gradients, influence_texts, projection, reference
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
@@ -24,7 +25,7 @@ def main(options) -> None:
             " influence.targets. Give one table per entry, in that order."
         )
     checkpoints = reference.load_all(options.reference, recipe["lora"])
-    chosen = influence.subtasks(
+    chosen = influence_texts.subtasks(
         recipe["targets"],
         [io.read_rows(path, BENCHMARK) for path in options.targets],
         options.seed,
@@ -32,12 +33,12 @@ def main(options) -> None:
     inputs = [*options.targets, options.reference, options.base]
     origin = io.provenance("target_gradients", options.code, inputs, options.seed)
     tables = [io.file_digest(path) for path in options.targets]  # equal names are usual here
-    with influence.unfinished(options.state, [recipe, origin, tables]) as state:
+    with program.unfinished(options.state, [recipe, origin, tables]) as state:
         model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
         model = gradients.add_lora(model, recipe["lora"], options.seed)
         samples = {}
         for name, rows in chosen.items():
-            texts = influence.target_texts(rows, recipe["mode"])
+            texts = influence_texts.target_texts(rows, recipe["mode"])
             samples[name] = gradients.encode(tokenizer, texts, recipe["length"])
             for (problem, _, _), sample in zip(texts, samples[name], strict=True):
                 if sample is None:
@@ -47,8 +48,17 @@ def main(options) -> None:
                     )
         count = sum(len(rows) for rows in samples.values()) * len(checkpoints)
         with program.Progress(count, "target gradients", "gradient") as bar:
-            influence.target_directions(
-                model, checkpoints, samples, options.output, state, origin, bar.update
+            directions.target_directions(
+                model,
+                checkpoints,
+                samples,
+                options.output,
+                state,
+                origin,
+                bar.update,
+                projector=projection.open_projector(
+                    recipe["projection"], options.seed, model.device
+                ),
             )
 
 

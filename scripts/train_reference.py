@@ -16,20 +16,21 @@ from jz3.records import PROBLEMS
 def main(options) -> None:
     """Draw the share, train, and save every epoch."""
     import torch
-    from jz3 import gradients, influence, packing, reference, training
+    from jz3 import gradients, influence_texts, packing, reference, training
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise io.UserError("The reference run takes one process and one GPU; use no torchrun.")
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
-    rows = influence.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
-    chosen = influence.share_of(rows, recipe["share"], options.seed)
+    rows = influence_texts.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    chosen = influence_texts.share_of(rows, recipe["share"], options.seed)
     inputs = [options.candidates, options.base]
     origin = io.provenance("train_reference", options.code, inputs, options.seed)
-    with influence.unfinished(options.state, [recipe, origin]) as state:
+    with program.unfinished(options.state, [recipe, origin]) as state:
         model, tokenizer = gradients.load_model(options.base, "float32")
         model = gradients.add_lora(model, recipe["lora"], options.seed)
-        samples = gradients.encode(tokenizer, influence.candidate_texts(chosen), recipe["length"])
+        texts = influence_texts.candidate_texts(chosen)
+        samples = gradients.encode(tokenizer, texts, recipe["length"])
         documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
         program.say(
             f"training on {len(documents)} of {len(rows)} candidates;"

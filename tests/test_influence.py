@@ -1,213 +1,69 @@
 """Influence: the formulas, gradients of single samples, the three programs end to end."""
 
-import argparse
 import json
 import math
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
-from jz3 import gradients, influence, io, reference, templates
-from jz3.records import BENCHMARK, PROBLEMS, SCORES
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from influence_world import (
+    GRADIENTS,
+    LORA,
+    SCORING,
+    TARGETS,
+    TRAINING,
+    aim,
+    backward,
+    candidate_samples,
+    count_batches,
+    finish,
+    flat,
+    kill_at_batch,
+    lora_model,
+    make_world,
+    nonsense,
+    problem,
+    rate,
+    scores_of,
+    target,
+    train,
+    write,
+)
+from jz3 import (
+    directions,
+    features,
+    gradients,
+    influence,
+    influence_texts,
+    io,
+    reference,
+    templates,
+)
+from jz3.records import BENCHMARK, PROBLEMS
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-
-SCRIPTS = Path(__file__).parent.parent / "scripts"
-LORA = {"rank": 4, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]}
-TRAINING = {
-    "learning_rate": 2e-3, "schedule": "linear", "warmup_ratio": 0.03, "stable_ratio": 0.0,
-    "minimum_ratio": 0.0, "epochs": 2, "global_batch": 1, "micro_batch": 1, "length": 96,
-    "weight_decay": 0.0, "gradient_clip": 1.0, "gradient_checkpointing": False, "save_steps": 2,
-    "dtype": "float32", "threads": 1, "share": 0.5, "lora": LORA,
-}  # fmt: skip
-TARGETS = [
-    {"benchmark": "apples", "split": "train", "problems": 3, "by_subject": False},
-    {"benchmark": "mixed", "split": "train", "problems": 3, "by_subject": True},
-]
-GRADIENTS = {
-    "mode": "cot",
-    "targets": TARGETS,
-    "lora": LORA,
-    "length": 96,
-    "dtype": "float32",
-    "threads": 1,
-}
-SCORING = {
-    "feature": "released", "aggregate": "max", "lora": LORA, "length": 96, "dtype": "float32",
-    "threads": 1,
-}  # fmt: skip
-WORDS = [
-    "red",
-    "blue",
-    "tree",
-    "stone",
-    "river",
-    "seven",
-    "circle",
-    "angle",
-    "root",
-    "prime",
-    "cloud",
-    "paper",
-    "north",
-    "limit",
-]
-
-
-# ---------------------------------------------------------------- a tiny world
-
-
-def problem(question: str, solution: str, status: str = "kept", mode: str = "cot") -> dict:
-    empty = dict.fromkeys(PROBLEMS.names)
-    return empty | {
-        "problem_id": io.digest(question), "passage_id": io.digest([question]), "source": "web",
-        "level": "grade", "mode": mode, "question": question, "solution": solution, "answer": "",
-        "completion": "", "prompt": "", "finish_reason": "stop", "completion_tokens": 9,
-        "status": status,
-    }  # fmt: skip
-
-
-def target(benchmark: str, number: int, subject: str = "", solution: str | None = None) -> dict:
-    solution = f"{number} + 3 = {number + 3}. The answer is \\boxed{{{number + 3}}}."
-    return {
-        "problem_id": io.digest([benchmark, number]), "benchmark": benchmark, "split": "train",
-        "subject": subject, "question": f"Tom has {number} apples and buys 3. How many {subject}?",
-        "answer": str(number + 3), "solution": solution, "program": "", "choices": [],
-    }  # fmt: skip
-
-
-def nonsense(seed: int, words: int = 12) -> str:
-    return " ".join(random.Random(seed).choices(WORDS, k=words))
-
-
-def write(path: Path, rows: list[dict], schema) -> Path:
-    io.write_table(path, rows, schema, {})
-    return path
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """A random model of 2 layers, candidates, and two benchmarks."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("world")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        [nonsense(s) for s in range(50)] + [target("a", n)["question"] for n in range(50)],
-        trainers.BpeTrainer(
-            vocab_size=400,
-            special_tokens=["<eos>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>").save_pretrained(
-        folder / "base"
-    )
-    torch.manual_seed(1)
-    config = LlamaConfig(
-        vocab_size=400, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
-        initializer_range=0.1, bos_token_id=None, eos_token_id=0,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder / "base")
-    rows = [problem(nonsense(n), nonsense(100 + n, 5 + 3 * n)) for n in range(9)]
-    planted = target("apples", 0)
-    rows.append(problem(planted["question"], planted["solution"]))
-    rows.append(problem("rejected", "never seen", status="duplicate"))
-    write(folder / "candidates.parquet", rows, PROBLEMS)
-    write(folder / "apples.parquet", [target("apples", n) for n in range(3)], BENCHMARK)
-    mixed = [target("mixed", n, "algebra" if n < 6 else "sets") for n in range(8)]
-    write(folder / "mixed.parquet", mixed, BENCHMARK)
-    return folder
-
-
-def options(world: Path, recipe: dict, output: Path, **others) -> argparse.Namespace:
-    made = {
-        "candidates": world / "candidates.parquet", "base": world / "base", "seed": 5, "code": "c",
-        "targets": [world / "apples.parquet", world / "mixed.parquet"], "state": None,
-    }  # fmt: skip
-    return argparse.Namespace(**(made | {"recipe": recipe, "output": output} | others))
-
-
-def train(world: Path, output: Path, recipe: dict = TRAINING, **others) -> Path:
-    import train_reference
-
-    train_reference.main(options(world, recipe, output, **others))
-    return output
-
-
-def aim(world: Path, reference_folder: Path, output: Path, recipe=GRADIENTS, **others) -> Path:
-    import target_gradients
-
-    target_gradients.main(options(world, recipe, output, reference=reference_folder, **others))
-    return output
-
-
-def rate(world: Path, output: Path, recipe: dict = SCORING, **others) -> Path:
-    import score_influence
-
-    made = {"reference": world / "reference", "gradients": world / "targets.safetensors"} | others
-    score_influence.main(options(world, recipe, output, **made))
-    return output
+    return make_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="module")
 def run(world: Path) -> Path:
-    """The world after train_reference, target_gradients and score_influence."""
-    train(world, world / "reference")
-    aim(world, world / "reference", world / "targets.safetensors")
-    rate(world, world / "scores.parquet")
-    return world
-
-
-def scores_of(path: Path) -> list[dict]:
-    return io.read_table(path, SCORES, extra_prefix="score_").to_pylist()
-
-
-def lora_model(world: Path, checkpoint=None):
-    model, tokenizer = gradients.load_model(world / "base", "float32")
-    model = gradients.add_lora(model, LORA, 3)
-    if checkpoint:
-        reference.set_weights(model, checkpoint)
-    else:  # B is zero at the start, which would hide the gradients of A
-        torch.manual_seed(2)
-        for weight in gradients.lora_weights(model).values():
-            torch.nn.init.normal_(weight, std=0.1)
-    return model, tokenizer
-
-
-def backward(model, sample: gradients.Sample) -> dict[str, torch.Tensor]:
-    """The gradient of one sample, by transformers' own loss and a plain backward pass."""
-    model.eval().requires_grad_(False)
-    weights = gradients.lora_weights(model)
-    for weight in weights.values():
-        weight.requires_grad_(True)
-        weight.grad = None
-    ids, labels = (torch.tensor([part]) for part in (sample.input_ids, sample.labels))
-    model(input_ids=ids, labels=labels).loss.backward()
-    return {name: weight.grad.clone() for name, weight in weights.items()}
-
-
-def flat(parts: dict[str, torch.Tensor]) -> torch.Tensor:
-    return torch.cat([part.flatten() for part in parts.values()]).double()
+    return finish(world)
 
 
 # ---------------------------------------------------------------- formulas
 
 
 def feature(gradient, first, second, form, *, step=4, eps=1e-8):
-    found = influence.adam_feature(
+    found = features.adam_feature(
         torch.tensor([gradient], dtype=torch.float64),
         torch.tensor(first, dtype=torch.float64),
         torch.tensor(second, dtype=torch.float64),
@@ -247,16 +103,13 @@ def test_adam_feature_is_the_optimizers_next_step():
 def test_combination_by_hand():
     # weights 3/4 and 1/4: 0.75 * 0.2 + 0.25 * -0.4 = 0.05;  0.75 * 0.1 + 0.25 * 0.5 = 0.2
     assert influence.combine([[0.2, 0.1], [-0.4, 0.5]], [3e-5, 1e-5]) == pytest.approx([0.05, 0.2])
-    assert influence.aggregate([0.05, 0.2], "max") == 0.2
-    assert influence.aggregate([0.05, 0.2], "mean") == pytest.approx(0.125)
     with pytest.raises(io.UserError, match="learning rate 0"):
         influence.combine([[0.2]], [0.0])
 
 
-@pytest.mark.parametrize(("feature", "how"), [("Adam", "max"), ("adam", "most")])
-def test_unknown_switches(feature, how):
-    with pytest.raises(io.UserError, match="is not known"):
-        influence.check(feature, how)
+def test_unknown_switches():
+    with pytest.raises(io.UserError, match=r'"Adam" is not known.*Did you mean "adam"'):
+        features.check("Adam")
 
 
 # ---------------------------------------------------------------- gradients of single samples
@@ -303,24 +156,67 @@ def test_batches_depend_on_samples_alone():
     assert [len(b) for b in gradients.batches(samples, 1)] == [1] * 40
 
 
-def test_scores_do_not_depend_on_the_batch(run, tmp_path):
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+@pytest.mark.parametrize("form", ["released", "adam"])
+def test_features_against_the_formula_written_out(run, form):
+    """One sample at a time, by loss.backward(), in float64 from there on."""
+    checkpoint = reference.load_all(run / "reference", LORA)[1]
+    model, tokenizer = lora_model(run, checkpoint)
+    samples = candidate_samples(run, tokenizer)
+    pieces: dict[str, torch.Tensor] = {}
+    with gradients.SampleGradients(model) as sample_gradients:
+        made = features.CandidateFeatures(sample_gradients, checkpoint, form)
+        made(samples, pieces.__setitem__)
+    stored = load_file(checkpoint.directory / "adam.safetensors")
+    m = flat({name: stored[f"exp_avg.{name}"] for name in pieces})
+    v = flat({name: stored[f"exp_avg_sq.{name}"] for name in pieces})
+    for row, sample in enumerate(samples):
+        gradient = backward(model, sample)
+        g = flat({name: gradient[name] for name in pieces})
+        expected = formula(g, m, v, checkpoint.step, form)
+        found = torch.cat([piece[row] for piece in pieces.values()])
+        assert relative_error(found, expected) < 1e-5
+
+
+def formula(g, m, v, step, form):
+    """FACTS of LESS: eps inside the root; or of Adam: bias corrections of the next update."""
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    if form == "released":
+        return m / (v + 1e-8) ** 0.5
+    return (m / (1 - 0.9 ** (step + 1))) / ((v / (1 - 0.999 ** (step + 1))) ** 0.5 + 1e-8)
+
+
+@pytest.fixture(scope="module")
+def scorer(run):
+    """Scores of samples, in the order given, with batches of so many tokens."""
     checkpoints = reference.load_all(run / "reference", LORA)
     model, tokenizer = lora_model(run)
-    directions = influence.Directions(
+    aims = directions.Directions(
         run / "targets.safetensors", checkpoints, gradients.weight_shapes(model)
     )
-    found = []
-    for tokens in (1, 150, 10_000):  # alone without padding; a few; all in one with padding
-        with io.Journal(tmp_path / f"{tokens}.jsonl", "batch") as journal:
-            found.append(
-                influence.score(
-                    model, checkpoints, directions, some_samples(tokenizer), "released", journal,
-                    tokens=tokens,
-                )
+    samples = candidate_samples(run, tokenizer)
+
+    def scores(order, tokens):
+        with tempfile.TemporaryDirectory() as folder, io.Journal(f"{folder}/j", "batch") as journal:
+            found = influence.score(
+                model, checkpoints, aims, [samples[place] for place in order], "released", journal,
+                tokens=tokens,
             )  # fmt: skip
-    for sample, alone in found[0].items():
-        for other in found[1:]:
-            assert other[sample] == pytest.approx(alone, rel=1e-6, abs=1e-8)
+        return [found[sample] for sample in samples if sample in found]
+
+    return scores, scores(range(len(samples)), 1)
+
+
+@given(order=st.permutations(range(10)), tokens=st.integers(1, 1200))
+@example(order=range(10), tokens=10_000)  # all in one batch
+@settings(deadline=None, max_examples=10)
+def test_scores_do_not_depend_on_batch_and_order(scorer, order, tokens):
+    scores, alone = scorer
+    for found, expected in zip(scores(order, tokens), alone, strict=True):
+        assert found == pytest.approx(expected, rel=0, abs=1e-6)
 
 
 # ---------------------------------------------------------------- the programs
@@ -363,7 +259,7 @@ def test_scores_against_the_formula_written_out(run, tmp_path, form):
     ]
     assert [row["problem_id"] for row in found] == [row["problem_id"] for row in rows]
     tables = [io.read_rows(run / f"{name}.parquet", BENCHMARK) for name in ("apples", "mixed")]
-    chosen = influence.subtasks(TARGETS, tables, 5)
+    chosen = influence_texts.subtasks(TARGETS, tables, 5)
     assert {name: len(group) for name, group in chosen.items()} == {
         "apples": 3, "mixed:algebra": 2, "mixed:sets": 1,
     }  # fmt: skip
@@ -385,14 +281,7 @@ def test_scores_against_the_formula_written_out(run, tmp_path, form):
         aims = {name: [gradient(row) for row in group] for name, group in chosen.items()}
         for row in rows:
             g = gradient(row)
-            new_m, new_v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-            if form == "released":
-                direction = new_m / (new_v + 1e-8) ** 0.5
-            else:
-                after = info["step"] + 1
-                direction = (new_m / (1 - 0.9**after)) / (
-                    (new_v / (1 - 0.999**after)) ** 0.5 + 1e-8
-                )
+            direction = formula(g, m, v, info["step"], form)
             for name, group in aims.items():
                 cosines = [torch.cosine_similarity(direction, z, dim=0).item() for z in group]
                 weight = info["learning_rate"] / whole
@@ -424,72 +313,45 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
 
 def test_draws_depend_on_seed_and_identity_alone():
     rows = [problem(nonsense(n), "x") for n in range(40)]
-    drawn = {row["problem_id"] for row in influence.share_of(rows, 0.3, 1)}
+    drawn = {row["problem_id"] for row in influence_texts.share_of(rows, 0.3, 1)}
     assert len(drawn) == 12
-    assert {row["problem_id"] for row in influence.share_of(rows[::-1], 0.3, 1)} == drawn
-    assert {row["problem_id"] for row in influence.share_of(rows, 0.3, 2)} != drawn
-    assert len(influence.share_of(rows[:3], 0.05, 1)) == 1
-    assert len(influence.share_of(rows, 1.0, 1)) == 40
+    assert {row["problem_id"] for row in influence_texts.share_of(rows[::-1], 0.3, 1)} == drawn
+    assert {row["problem_id"] for row in influence_texts.share_of(rows, 0.3, 2)} != drawn
+    assert len(influence_texts.share_of(rows[:3], 0.05, 1)) == 1
+    assert len(influence_texts.share_of(rows, 1.0, 1)) == 40
     with pytest.raises(io.UserError, match="share"):
-        influence.share_of(rows, 0.0, 1)
+        influence_texts.share_of(rows, 0.0, 1)
 
 
 def test_targets_are_spread_over_subjects():
     rows = [target("m", n, "abc"[min(n // 10, 2)]) for n in range(21)]  # 10 of a, 10 of b, 1 of c
     wanted = {"benchmark": "m", "split": "train", "problems": 9, "by_subject": True}
-    chosen = influence.subtasks([wanted], [rows], 1)
+    chosen = influence_texts.subtasks([wanted], [rows], 1)
     assert {name: len(group) for name, group in chosen.items()} == {"m:a": 4, "m:b": 4, "m:c": 1}
-    assert influence.subtasks([wanted], [rows[::-1]], 1) == chosen
-    assert influence.subtasks([wanted], [rows], 2) != chosen
-    every = influence.subtasks([wanted | {"problems": 0, "by_subject": False}], [rows], 1)
+    assert influence_texts.subtasks([wanted], [rows[::-1]], 1) == chosen
+    assert influence_texts.subtasks([wanted], [rows], 2) != chosen
+    every = influence_texts.subtasks([wanted | {"problems": 0, "by_subject": False}], [rows], 1)
     assert {name: len(group) for name, group in every.items()} == {"m": 21}
 
 
 # ---------------------------------------------------------------- interruptions
 
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {tests!r})
-from jz3 import influence
-import test_influence
-influence.BATCH_TOKENS = 1
-whole, calls = influence._Cosines.__call__, []
-def counted(self, batch):
-    calls.append(1)
-    if len(calls) == {count}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return whole(self, batch)
-influence._Cosines.__call__ = counted
-from pathlib import Path
-test_influence.rate(Path({world!r}), Path({output!r}), state=Path({state!r}))
-"""
-
 
 def test_scores_after_kill_are_the_same(run, tmp_path, monkeypatch):
     state, output = tmp_path / "state", tmp_path / "scores.parquet"
-    script = KILLED.format(
-        tests=str(Path(__file__).parent), world=str(run), output=str(output), state=str(state),
-        count=2,
-    )  # fmt: skip
-    ended = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(SCRIPTS)}
-    )
-    assert ended.returncode == -signal.SIGKILL
+    call = f"rate(Path({str(run)!r}), Path({str(output)!r}), state=Path({str(state)!r}))"
+    kill_at_batch(2, call)
     assert not output.exists()
     finished = (state / "cosines.jsonl").read_text().splitlines()
     assert len(finished) == 1
     with (state / "cosines.jsonl").open("a") as stream:
         stream.write('{"batch": "epoch-1/1", "cos')  # a line torn by the kill
-    calls = []
-    whole = influence._Cosines.__call__
-    monkeypatch.setattr(
-        influence._Cosines, "__call__", lambda self, batch: calls.append(1) or whole(self, batch)
-    )
+    calls = count_batches(monkeypatch)
     rate(run, output, state=state)
     resumed = len(calls)
     calls.clear()
     rate(run, tmp_path / "again.parquet")
-    assert resumed == len(calls) - 1
+    assert resumed == len(calls) - 1 > 0
     assert output.read_bytes() == (tmp_path / "again.parquet").read_bytes()
     assert output.read_bytes() == (run / "scores.parquet").read_bytes()
     assert not state.exists()
@@ -512,16 +374,16 @@ def stop_after(count: int, function):
 
 
 def test_target_gradients_after_interruption_are_the_same(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(influence, "SAVE_SECONDS", -1)
-    monkeypatch.setattr(influence.target_directions, "__defaults__", (lambda count: None, 1))
+    monkeypatch.setattr(directions, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(directions, "BATCH_TOKENS", 1)
     aim(run, run / "reference", tmp_path / "whole.safetensors")
-    counted = influence._unit_gradients
+    counted = directions._unit_gradients
     with monkeypatch.context() as patch:
-        patch.setattr(influence, "_unit_gradients", stop_after(8, counted))
+        patch.setattr(directions, "_unit_gradients", stop_after(8, counted))
         with pytest.raises(Stop):
             aim(run, run / "reference", tmp_path / "resumed", state=tmp_path / "state")
     assert not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(influence, "_unit_gradients", stop_after(4, counted))  # of 12: 4 are left
+    monkeypatch.setattr(directions, "_unit_gradients", stop_after(4, counted))  # of 12: 4 are left
     aim(run, run / "reference", tmp_path / "resumed", state=tmp_path / "state")
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
@@ -566,7 +428,7 @@ def test_target_without_worked_solutions(run, tmp_path):
     with pytest.raises(io.UserError, match="apples/train: no problem has a worked solution"):
         aim(run, run / "reference", tmp_path / "t", targets=tables)
     with pytest.raises(io.UserError, match="8 have a worked solution"):
-        influence.subtasks(
+        influence_texts.subtasks(
             [TARGETS[1] | {"problems": 9}], [io.read_rows(run / "mixed.parquet", BENCHMARK)], 1
         )
     with pytest.raises(io.UserError, match="1 tables for 2 entries"):
@@ -592,7 +454,7 @@ def test_gradient_that_is_zero_or_not_finite_names_the_sample():
     batch = [gradients.Sample("good", (1,), (1,)), gradients.Sample("bad", (1,), (1,))]
     for value in (0.0, float("nan"), float("inf")):
         with pytest.raises(io.UserError, match="problem bad"):
-            influence._norms(torch.tensor([1.0, value]), batch)
+            features.norms(torch.tensor([1.0, value]), batch)
 
 
 def test_checkpoint_without_moments(run, tmp_path):

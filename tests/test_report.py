@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
-from jz3 import cards, figures, markdown_html, report, table_text, tables
+from jz3 import cards, figures, influence_card, markdown_html, report, table_text, tables
 from jz3.io import UserError, provenance, rng, write_json, write_table
-from jz3.records import GRADES, PROBLEMS, SCORES
+from jz3.records import GRADES, PASSAGES, PROBLEMS, SCORES
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = 'What is <script>alert("1")</script> & $\\frac{a_1}{b}$ | ``` if x < 3?'
@@ -107,6 +107,20 @@ def make_run(results: Path, problems: int = 60) -> dict:
         for row in kept
     ]
     write_table(scores, rows, schema, origin)
+    passages = results / "corpus" / "passages.parquet"
+    write_table(
+        passages,
+        [
+            {"passage_id": f"passage{k}", "source": "web", "kind": "web", "document_id": "d",
+             "position": k, "text": f"Text {k} <b>says</b> $x_{k}$ | more"}
+            for k in range(problems)
+        ],
+        PASSAGES,
+        origin,
+    )  # fmt: skip
+    summary = scores.with_name("summary.json")
+    texts = influence_card.Texts(candidates, passages)
+    write_json(summary, influence_card.summary("main", rows, 6, 17, texts))
     figure_files.append(results / "figures" / "influence_main.svg")
     figures.influence(figure_files[-1], rows)
 
@@ -122,7 +136,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     card.write_text(cards.card(settings, kept, rejected, counts))
     return {
         "name": "made up", "table_files": table_files, "figure_files": figure_files,
-        "funnel_files": funnels, "score_files": [scores], "candidate_files": [candidates],
+        "funnel_files": funnels, "influence_files": [summary], "score_files": [scores], "candidate_files": [candidates],
         "card_files": [card], "disagreement_files": disagreements,
         "configuration": {**yaml.safe_load((ROOT / "config.yaml").read_text()), "name": "made up"},
     }  # fmt: skip
@@ -206,7 +220,7 @@ def test_page_shows_what_it_was_given(run, page):
     for shown in (
         "made up", "smollm2_135m (0.135 billion", "qwen2.5-coder-1.5b-instruct", "DeepSeekMath-7B-RL",
         "below", "evaluation/base/cot/asdiv/grades.parquet", "pyarrow", "a_program",
-        "Highest scores", "Lowest scores", "1<2, or <b>12</b>", "pick: influence",
+        "Highest scores", "Lowest scores", "$x_7$ | more", "Rank correlation", "1<2, or <b>12</b>", "pick: influence",
         "\u2028so", "documents", "near-copy of another problem", "12 in all",
     ):  # fmt: skip
         assert shown in text, shown
@@ -229,19 +243,6 @@ def test_page_without_optional_parts(run, tmp_path):
     assert "Influence" not in text
     assert "disagree" not in text
     assert "JiuZhang3.0-7B" not in text
-
-
-def test_ten_at_each_end_without_overlap(run, tmp_path):
-    whole = report._influence(run["score_files"][0], run["candidate_files"])
-    high, low = whole["ends"]["Highest"], whole["ends"]["Lowest"]
-    assert len(high) == len(low) == 10
-    assert all(row["question"] and row["solution"] for row in high + low)
-    few = tmp_path / "few" / "scores.parquet"
-    rows = [problem(k) | {"tokens": 5, "total": k / 10} for k in range(5)]
-    rows = [{key: row[key] for key in SCORES.names} for row in rows]
-    write_table(few, rows, SCORES, {})
-    ends = report._influence(few, [])["ends"]
-    assert [row["problem_id"][-1] for row in ends["Highest"] + ends["Lowest"]] == list("43210")
 
 
 @pytest.mark.parametrize(
@@ -342,7 +343,8 @@ def test_report_program(run, page, tmp_path):
     output = tmp_path / "report.html"
     arguments = [
         "--tables", *run["table_files"], "--figures", *run["figure_files"],
-        "--funnels", *run["funnel_files"], "--scores", *run["score_files"],
+        "--funnels", *run["funnel_files"], "--influences", *run["influence_files"],
+        "--scores", *run["score_files"],
         "--candidates", *run["candidate_files"], "--cards", *run["card_files"],
         "--disagreements", *run["disagreement_files"],
         "--recipe", json.dumps(run["configuration"]),
@@ -382,6 +384,15 @@ def test_card_and_plot_programs(run, tmp_path):
     assert (tmp_path / "l.svg").read_bytes() == run["figure_files"][2].read_bytes()
     rejected = tmp_path / "rejected.parquet"
     write_table(rejected, [], PROBLEMS, {})
+    done = run_program(
+        "influence_card.py", "--scores", scores, "--candidates", candidates, "--passages",
+        results / "corpus" / "passages.parquet", "--seed", 17, "--recipe",
+        '{"influence": "main", "picked": 6}', "--summary", tmp_path / "summary.json", "--output",
+        tmp_path / "influence.md",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "summary.json").read_bytes() == run["influence_files"][0].read_bytes()
+    assert (tmp_path / "influence.md").read_text().startswith("# Influence main")
     done = run_program(
         "data_card.py", "--problems", candidates, "--rejected", rejected,
         "--report", run["funnel_files"][1], "--output", tmp_path / "card.md",

@@ -113,9 +113,40 @@ def test_the_teachers_cost_by_hand(paper):
 def test_every_job_of_the_workflow_that_asks_is_planned():
     for name in ("config.yaml", "config.paper.yaml"):
         config = yaml.safe_load((ROOT / name).read_text())
+        config["influence"]["stored"] = {
+            **next(iter(config["influence"].values())),
+            "projection": {"kind": "sjlt", "dimension": 8192, "dtype": "float16"},
+        }
         rules = {rule for rule, _ in sizing.plan(config)}
         text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
         assert set(re.findall(r"\*\*asked\(\s*\"(\w+)\"", text)) == rules
+
+
+def test_influence_by_hand(paper):
+    plan = sizing.plan(paper)
+    made = plan["score_influence", "main_cot"]
+    # 100,000 candidates of 879 tokens, 4 epochs; 4 x 7.24G operations each; 8 jobs at 140 T/s
+    assert made.tokens == pytest.approx(100_000 * 879 * 4)
+    assert made.hours == pytest.approx(4 * 7.24e9 * 100_000 * 879 * 4 / (8 * 140e12) / 3600)
+    assert (made.jobs, made.gpus) == (8, 1)
+    assert ("store_features", "main_cot") not in plan
+
+
+def test_influence_entries_make_what_they_share_once(paper):
+    plan = sizing.plan(paper)
+    assert plan["score_influence", "adam_cot"] != plan["score_influence", "main_tool"]
+    for rule in ("synthesize_candidates", "train_reference", "target_gradients"):
+        assert (rule, "main_tool") in plan
+        assert (rule, "adam_cot") not in plan
+
+
+def test_stored_features_by_hand(paper):
+    entry = paper["influence"]["main_cot"]
+    stored = {**entry, "projection": {"kind": "sjlt", "dimension": 8192, "dtype": "float16"}}
+    plan = sizing.plan({**paper, "influence": {**paper["influence"], "main_cot": stored}})
+    assert plan["store_features", "main_cot"].disk == 100_000 * 4 * 8192 * 2
+    assert plan["store_features", "main_cot"].gpus == 1
+    assert plan["score_influence", "main_cot"].hours == pytest.approx(6.5536e9 / 50e6 / 8 / 3600)
 
 
 def test_released_products_cost_nothing_to_make(paper):

@@ -133,7 +133,7 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
     moments = [  # while the teacher answers, a synthesizer trains, candidates are scored
         logs / "distillation/ask_teacher.random_tool.log",
         logs / "synthesizers/train_synthesizer.initial.log",
-        logs / "influence/score_influence.main.log",
+        logs / "influence/score_influence.main.00001.log",
     ]
     for moment in moments:
         while not moment.exists() and process.poll() is None:
@@ -152,8 +152,10 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
 
 def test_the_papers_run_is_planned(project):
     output = project.run("--dry-run", configuration=["--configfile", "config.paper.yaml"]).stdout
-    assert re.search(r"synthesize\s+1500\n", output)
-    assert re.search(r"train_model\s+5\n", output)
+    assert re.search(r"synthesize\s+1800\n", output)
+    assert re.search(r"train_model\s+8\n", output)
+    assert re.search(r"score_influence\s+18\n", output)
+    assert re.search(r"synthesize_candidates\s+2\n", output)  # shared by an ablation
     assert "smollm2" not in output  # nothing of the miniature leaks in
 
 

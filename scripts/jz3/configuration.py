@@ -133,6 +133,10 @@ def _references(config: dict[str, Any]) -> list[str]:
             lines.append(f"{place}: `influence` goes with `pick: influence`, and only with it.")
         if "influence" in entry:
             refer(f"{place}.influence", entry["influence"], "influence")
+        if "quota" in entry and entry["pick"] != "influence":
+            lines.append(f"{place}: `quota` goes with `pick: influence`, and only with it.")
+        for source in entry.get("quota", {}):
+            refer(f"{place}.quota", source, "corpus.sources", config["corpus"]["sources"])
     for name, entry in config["synthesizers"].items():
         place = f"synthesizers.{name}"
         if "released" in entry:

@@ -7,6 +7,7 @@ time, so the gradients of all matrices need never lie in memory together. The lo
 the mean over its output tokens (prompt masked), as in LESS (Xia et al. 2024).
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from . import io, packing
 
 ADAPTER = "default"  # the name peft gives to a model's only adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# Tokens computed together, padding included; no result depends on it beyond rounding. A GPU's
+# number keeps a 7B model's activations at 30 GB (docs/influence.md).
+BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ def encode(tokenizer, texts: Sequence[tuple[str, str, str]], length: int) -> lis
     ]
 
 
+def encode_scorable(tokenizer, texts: Sequence[tuple[str, str, str]], length: int) -> list[Sample]:
+    """`encode`, without the texts whose output lies wholly beyond `length`."""
+    return [sample for sample in encode(tokenizer, texts, length) if sample is not None]
+
+
 def batches(samples: Iterable[Sample], tokens: int) -> list[list[Sample]]:
     """Sort by length and cut into batches of at most `tokens` tokens with padding (at least one
     sample each). Depends on the samples only, not on their order."""
@@ -63,7 +72,8 @@ def batches(samples: Iterable[Sample], tokens: int) -> list[list[Sample]]:
 def load_model(base: str | Path, dtype: str):
     """The causal language model and tokenizer in the folder `base`, weights in `dtype`.
 
-    The model is on the visible GPU, or on the CPU if there is none.
+    The model is on the visible GPU, or on the CPU if there is none. On a GPU torch is told to
+    compute the same bits every time, so that a continued run agrees with one in one go.
 
     Raises UserError where the folder is missing or holds no model.
     """
@@ -74,7 +84,10 @@ def load_model(base: str | Path, dtype: str):
     if not (Path(base) / "config.json").exists():
         raise io.UserError(f"{base}: no checkpoint there (config.json is missing).")
     model = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[dtype], local_files_only=True)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS is started
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        model.to("cuda")
     return model, AutoTokenizer.from_pretrained(base, local_files_only=True)
 
 
@@ -123,6 +136,11 @@ def weight_shapes(model) -> list[list]:
     return [[name, list(weight.shape)] for name, weight in lora_weights(model).items()]
 
 
+def size(shapes: list[list]) -> int:
+    """Number of LoRA weights: the length of a flattened gradient."""
+    return sum(rows * columns for _, (rows, columns) in shapes)
+
+
 # ---------------------------------------------------------------- per-sample gradients
 
 
@@ -136,6 +154,7 @@ class SampleGradients:
     def __init__(self, model):
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
+        self.batch_tokens = BATCH_TOKENS[self.device.type]
         if self.device.type == "cpu":
             # The fused attention's backward pass in bfloat16 is slow there: 0.97 against 1.20
             # samples of 150 tokens per CPU-second (SmolLM2-135M, torch 2.13).

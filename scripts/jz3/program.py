@@ -5,11 +5,14 @@ configuration comes as JSON in `--recipe`; `--code` is the digest of the code (f
 """
 
 import argparse
+import contextlib
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +21,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from .io import UserError
+from .io import UserError, resume_directory
 
 Item = TypeVar("Item")
 
@@ -36,6 +39,21 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--recipe", type=json.loads, default={}, help="settings of this stage, JSON")
     made.add_argument("--state", type=Path, help="directory for unfinished work, kept on failure")
     return made
+
+
+@contextlib.contextmanager
+def unfinished(state: Path | None, key: object) -> Iterator[Path]:
+    """A folder for unfinished work (see `io.resume_directory`), removed once the block succeeds.
+
+    Without `state` it is a temporary one.
+    """
+    if state is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+    else:
+        folder = resume_directory(state, key)
+        yield folder
+        shutil.rmtree(folder)
 
 
 def say(text: str) -> None:

@@ -59,6 +59,8 @@ PROBLEMS = _schema(
 # <results>/influence/{influence}/scores.parquet: one row per candidate problem, with one further
 # column `score_<target>` per target; `total` aggregates them.
 SCORES = _schema(problem_id=_S, passage_id=_S, source=_S, level=_S, mode=_S, tokens=_I, total=_F)
+# The same of one shard, before they are aggregated.
+SHARD_SCORES = pa.schema([field for field in SCORES if field.name != "total"])
 
 # Training input after packing: each row is one sequence of whole documents. `labels` is -100
 # where no loss is taken; `positions` restart at 0 with each document. stage: pretrain | finetune.

@@ -115,6 +115,11 @@ def load_all(reference: str | Path, lora: dict) -> list[Checkpoint]:
     return found
 
 
+def digests(checkpoints: list[Checkpoint]) -> dict[str, str]:
+    """The checkpoints' LoRA weights by epoch: what products made from them refer to."""
+    return {f"epoch-{checkpoint.epoch}": checkpoint.adapter for checkpoint in checkpoints}
+
+
 def set_weights(model, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's LoRA weights into `model`; UserError where they do not fit."""
     weights = gradients.lora_weights(model)

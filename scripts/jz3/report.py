@@ -16,14 +16,12 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from . import markdown_html, table_text, tables
+from . import influence_card, markdown_html, table_text, tables
 from .inks import PAGE_COLOURS
-from .io import UserError, read_json, read_rows, read_table, table_origin
-from .records import PROBLEMS, SCORES
+from .io import UserError, read_json, table_origin
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "rules" / "report" / "report.html.j2"
 LARGEST = 5_000_000  # bytes of the page
-EXTREMES = 10  # highest and lowest scored problems
 LONGEST = 3000  # characters of one text shown
 MOST_ROWS = 60  # of one list of disagreements
 
@@ -36,6 +34,7 @@ def render(
     table_files: Sequence[Path],
     figure_files: Sequence[Path] = (),
     funnel_files: Sequence[Path] = (),
+    influence_files: Sequence[Path] = (),
     score_files: Sequence[Path] = (),
     candidate_files: Sequence[Path] = (),
     card_files: Sequence[Path] = (),
@@ -55,7 +54,7 @@ def render(
         evidence_rows=_evidence(table_rows),
         figures=[_figure(path, place) for place, path in enumerate(figure_files, 1)],
         funnels=[{"name": _label(path), "parts": funnel(read_json(path))} for path in funnel_files],
-        influences=[_influence(path, candidate_files) for path in score_files],
+        influences=[_influence(path) for path in influence_files],
         cards=[_card(path) for path in card_files],
         disagreements=_disagreements(disagreement_files),
         origins=[{"name": _label(path), "text": _origin(path)} for path in products],
@@ -248,33 +247,20 @@ def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST else text[:LONGEST] + " [...]"
 
 
-def _influence(path: Path, candidate_files: Sequence[Path]) -> dict[str, Any]:
-    rows = read_table(path, SCORES, extra_prefix="score_").to_pylist()
-    rows.sort(key=lambda row: (-row["total"], row["problem_id"]))
-    wanted = min(EXTREMES, (len(rows) + 1) // 2)
-    ends = {"Highest": rows[:wanted], "Lowest": rows[wanted:][-EXTREMES:]}
-    shown = {row["problem_id"] for part in ends.values() for row in part}
-    texts = {
-        row["problem_id"]: row
-        for file in candidate_files
-        for row in read_rows(file, PROBLEMS, allow_empty=True)
-        if row["problem_id"] in shown
-    }
+def _influence(path: Path) -> dict[str, Any]:
+    """One influence run from its summary (see `influence_card`)."""
+    found = read_json(path)
     return {
-        "name": _label(path.parent if path.stem == "scores" else path),
-        "problems": len(rows),
-        "targets": [key.removeprefix("score_") for key in rows[0] if key.startswith("score_")],
+        "name": found["name"],
+        "overview": markdown_html.convert(influence_card.overview(found), deeper=2),
         "ends": {
-            title: [
+            title.capitalize(): [
                 row
                 | {"total": f"{row['total']:+#.3g}".replace("-", "\N{MINUS SIGN}")}
-                | {
-                    key: _shorten((texts.get(row["problem_id"]) or {}).get(key) or "")
-                    for key in ("question", "solution")
-                }
-                for row in part
+                | {key: _shorten(row[key]) for key in ("question", "solution", "passage")}
+                for row in rows
             ]
-            for title, part in ends.items()
+            for title, rows in found["ends"].items()
         },
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import io
+from . import io, sharing
 
 TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
@@ -25,6 +25,7 @@ NOTICE_MINUTES = 30  # and before whose end a training is asked to stop (profile
 DRAW_BYTES = 3_000  # of host memory per prompt drawn: a passage of 1,000 characters
 FILTER_BYTES = 15_000  # of host memory per problem: question, sketch, index (13,400 measured)
 FILTER_RATE = 2_000.0  # problems filtered per second (4,700 measured)
+STORE_RATE = 50e6  # bytes of stored features scored per second
 PACK_BYTES = 9  # of host memory per token, twice what it holds while it grows
 PACK_RATE = 300_000.0  # tokens packed per second (530,000 measured on two cores)
 ROW_BYTES = 4  # per token of a stored text, compressed
@@ -262,39 +263,67 @@ def _synthesizers(config):
 
 def _influence(config):
     for name, entry in config["influence"].items():
+        made = {p for p in sharing.SETTINGS if sharing.maker(config, name, p) == name}
         prompt, answer = _lengths(config, entry["mode"])
         candidates = entry["passages"]
-        written = candidates * (prompt + answer)
-        yield Work(
-            "influence",
-            "synthesize_candidates",
-            name,
-            **_generation(config, _base(config, "synthesizers", entry["synthesizer"]), written),
-            disk=candidates * answer * ROW_BYTES,
-        )
-        base, recipe = entry["reference"]["base"], entry["reference"]["recipe"]
-        epochs = config["recipes"][recipe]["epochs"]
-        billions, active = _size(config, base)
-        problems = sum(target["problems"] for target in entry["targets"])
-        for rule, samples in (
-            ("train_reference", candidates * entry["reference"]["share"]),
-            ("target_gradients", problems),
-            ("score_influence", candidates),
-        ):
-            tokens = samples * answer * epochs
-            # No gradients of the frozen weights: 4 operations per weight and token; training
-            # repeats the forward pass of what it did not keep.
-            flop = (6 if rule == "train_reference" else 4) * active * 1e9 * tokens
-            gpus = min(1, config["compute"]["gpus"]["train"])
+        if "candidates" in made:
+            written = candidates * (prompt + answer)
             yield Work(
                 "influence",
-                rule,
+                "synthesize_candidates",
                 name,
-                gpus=gpus,
-                memory_mb=training_memory(config["sizing"], billions, gpus),
-                tokens=tokens,
-                hours=_hours(flop, config["sizing"]["training_tflops"], gpus),
+                **_generation(config, _base(config, "synthesizers", entry["synthesizer"]), written),
+                disk=candidates * answer * ROW_BYTES,
             )
+        projection, shards = entry["projection"], entry["shards"]
+        projected = projection["kind"] != "none"
+        for rule, product, samples, jobs in (
+            ("train_reference", "reference", candidates * entry["reference"]["share"], 1),
+            ("target_gradients", "gradients", sum(t["problems"] for t in entry["targets"]), 1),
+            ("store_features", "features", candidates * projected, shards),
+            ("score_influence", "shards", candidates * (not projected), shards),
+        ):
+            if product in made and samples:
+                yield _gradients(config, name, rule, samples * answer, jobs)
+        if projected and "shards" in made:  # products with what is stored: minutes
+            yield Work(
+                "influence",
+                "score_influence",
+                name,
+                jobs=shards,
+                gpus=min(1, config["compute"]["gpus"]["train"]),  # that profiles/slurm counts on
+                hours=stored_bytes(config, name) / STORE_RATE / shards / 3600,
+            )
+
+
+def _gradients(config: dict[str, Any], name: str, rule: str, tokens: float, jobs: int) -> Work:
+    """Jobs of an influence entry that go through `tokens` in all, once per epoch."""
+    reference = config["influence"][name]["reference"]
+    billions, active = _size(config, reference["base"])
+    tokens *= config["recipes"][reference["recipe"]]["epochs"]
+    # No gradients of the frozen weights: 4 operations per weight and token; training repeats the
+    # forward pass of what it did not keep.
+    flop = (6 if rule == "train_reference" else 4) * active * 1e9 * tokens
+    gpus = min(1, config["compute"]["gpus"]["train"])
+    return Work(
+        "influence",
+        rule,
+        name,
+        jobs=jobs,
+        gpus=gpus,
+        memory_mb=training_memory(config["sizing"], billions, gpus),
+        tokens=tokens,
+        hours=_hours(flop / jobs, config["sizing"]["training_tflops"], gpus),
+        disk=stored_bytes(config, name) if rule == "store_features" else 0.0,
+    )
+
+
+def stored_bytes(config: dict[str, Any], name: str) -> float:
+    """Size of the stored features of an influence entry, all shards."""
+    entry = config["influence"][name]
+    epochs = config["recipes"][entry["reference"]["recipe"]]["epochs"]
+    number = {"float16": 2, "float32": 4}[entry["projection"]["dtype"]]
+    return entry["passages"] * epochs * entry["projection"]["dimension"] * number
 
 
 def _synthesis(config):

@@ -1,0 +1,30 @@
+"""Describe an influence run for a reader: how scores spread, what they choose, both ends.
+
+--recipe: {"influence": name, "picked": passages chosen by these scores}. Writes Markdown, and the
+numbers and whole texts as JSON.
+"""
+
+from pathlib import Path
+
+from jz3 import influence_card, io, program
+from jz3.records import SCORES
+
+
+def main(options) -> None:
+    """Summarise and write."""
+    rows = io.read_table(options.scores, SCORES, extra_prefix="score_").to_pylist()
+    texts = influence_card.Texts(options.candidates, options.passages)
+    recipe = options.recipe
+    found = influence_card.summary(recipe["influence"], rows, recipe["picked"], options.seed, texts)
+    io.write_json(options.summary, found)
+    io.write_text(options.output, influence_card.card(found))
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="SCORES table")
+    parser.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
+    parser.add_argument("--passages", type=Path, required=True, help="PASSAGES table")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON file")
+    parser.add_argument("--output", type=Path, required=True, help="Markdown file")
+    program.run(main, parser)

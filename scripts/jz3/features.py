@@ -1,0 +1,86 @@
+"""What a candidate does to the model: the update that Adam would make for it alone (LESS).
+
+LESS (Xia et al. 2024, arXiv 2402.04333) compares candidates by the direction of that update, from
+the optimizer's moments at a checkpoint of the reference run, and not by their plain gradients,
+whose length falls with the length of the text.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from . import io, reference
+from .gradients import Sample, SampleGradients
+from .reference import Checkpoint
+
+FORMS = ("released", "adam")
+
+
+def adam_feature(
+    gradient: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    *,
+    step: int,
+    betas: tuple[float, float],
+    eps: float,
+    form: str,
+) -> torch.Tensor:
+    """The direction Adam would step for `gradient`, given its moments after `step` updates.
+
+    gradient: (samples, weights); first, second: (weights,), exp_avg and exp_avg_sq. form
+    "released", as in LESS's code: eps inside the root, no bias correction. form "adam", as the
+    optimizer steps: bias correction at step + 1, eps outside the root.
+    """
+    first = betas[0] * first + (1 - betas[0]) * gradient
+    second = betas[1] * second + (1 - betas[1]) * gradient.square()
+    if form == "released":
+        return first / (second + eps).sqrt()
+    corrected = second / (1 - betas[1] ** (step + 1))
+    return first / (1 - betas[0] ** (step + 1)) / (corrected.sqrt() + eps)
+
+
+def check(form: str) -> None:
+    """UserError where `form` is not known."""
+    if form not in FORMS:
+        raise io.UserError(
+            f'influence.feature: "{form}" is not known; use {" or ".join(FORMS)}.'
+            f"{io.did_you_mean(form, FORMS)}"
+        )
+
+
+def norms(squares: torch.Tensor, batch: list[Sample]) -> torch.Tensor:
+    """Roots of the samples' sums of squares; UserError naming one that is zero or not finite."""
+    for sample, square in zip(batch, squares.tolist(), strict=True):
+        if not 0 < square < float("inf"):
+            raise io.UserError(
+                f"problem {sample.identity}: its gradient has norm {square**0.5}, hence no"
+                " direction. Try dtype float32, or drop the problem."
+            )
+    return squares.sqrt()
+
+
+class CandidateFeatures:
+    """Features of a batch at one checkpoint, whose weights it puts into the model."""
+
+    def __init__(self, sample_gradients: SampleGradients, checkpoint: Checkpoint, form: str):
+        reference.set_weights(sample_gradients.model, checkpoint)
+        self.sample_gradients, self.checkpoint, self.form = sample_gradients, checkpoint, form
+        self.first, self.second = (
+            {name: tensor.flatten().to(sample_gradients.device) for name, tensor in kind.items()}
+            for kind in checkpoint.moments()
+        )
+
+    def __call__(self, batch: list[Sample], take: Callable[[str, torch.Tensor], None]) -> None:
+        """Call `take(weight name, features (samples, weights) float32)` for each LoRA matrix.
+
+        Raises UserError naming the sample whose loss is not finite.
+        """
+        at = self.checkpoint
+
+        def feature(name: str, gradient: torch.Tensor) -> None:
+            moments = self.first[name], self.second[name]
+            numbers = {"step": at.step, "betas": at.betas, "eps": at.eps, "form": self.form}
+            take(name, adam_feature(gradient.flatten(1), *moments, **numbers))
+
+        self.sample_gradients(batch, feature)

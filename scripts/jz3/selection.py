@@ -1,0 +1,48 @@
+"""From influence scores to passages: one number per candidate, best passages, quotas (§ 3.3)."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from . import io
+
+AGGREGATES = ("max", "mean")
+
+
+def aggregate(scores: list[float], how: str) -> float:
+    """One number from the subtasks' scores: "max" as in LESS, or "mean".
+
+    Raises UserError where `how` is not known.
+    """
+    if how not in AGGREGATES:
+        raise io.UserError(
+            f'influence.aggregate: "{how}" is not known; use {" or ".join(AGGREGATES)}.'
+            f"{io.did_you_mean(how, AGGREGATES)}"
+        )
+    return max(scores) if how == "max" else sum(scores) / len(scores)
+
+
+def best_candidates(
+    candidates: Iterable[dict], count: int, quota: dict[str, float] | None = None
+) -> list[dict]:
+    """The best candidate of each of the `count` best passages, best first.
+
+    candidates: rows of `records.SCORES`, in any order; those without a finite total are left out,
+    equal totals are ordered by problem_id. quota: largest share (0 to 1) of `count` that may come
+    from a source, rounded down; sources that it does not name are not limited. Fewer come back
+    where candidates or quotas run out.
+    """
+    room = {source: math.floor(share * count + 1e-9) for source, share in (quota or {}).items()}
+    taken: Counter[str] = Counter()
+    chosen: dict[str, dict] = {}
+    for row in sorted(
+        (row for row in candidates if row["total"] is not None and math.isfinite(row["total"])),
+        key=lambda row: (-row["total"], row["problem_id"]),
+    ):
+        if len(chosen) == count:
+            break
+        source = row["source"]
+        if row["passage_id"] not in chosen and taken[source] < room.get(source, count):
+            chosen[row["passage_id"]] = row
+            taken[source] += 1
+    return list(chosen.values())

@@ -1,0 +1,67 @@
+"""Store projected gradient features of candidates, for scores against any targets (§ 3.3).
+
+Reads PROBLEMS (candidates; those with status "kept"), of which it takes one shard, and the folder
+of train_reference. Writes a folder: see jz3/feature_store.py.
+"""
+
+import shutil
+from pathlib import Path
+
+from jz3 import io, program
+from jz3.records import PROBLEMS
+
+
+def main(options) -> None:
+    """Compute the features checkpoint by checkpoint, into memory-mapped files."""
+    import torch
+    from jz3 import feature_store, features, gradients, influence_texts, projection, reference
+
+    recipe = options.recipe
+    torch.set_num_threads(recipe["threads"])
+    features.check(recipe["feature"])
+    rows = influence_texts.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    rows = influence_texts.shard_of(rows, options.shard, recipe["shards"])
+    checkpoints = reference.load_all(options.reference, recipe["lora"])
+    inputs = [options.candidates, options.reference, options.base]
+    origin = io.provenance("store_features", options.code, inputs, options.seed)
+    with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
+        model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
+        model = gradients.add_lora(model, recipe["lora"], options.seed)
+        projector = projection.open_projector(recipe["projection"], options.seed, model.device)
+        if projector is None:
+            raise io.UserError("influence.projection.kind: none makes no store of features.")
+        samples = gradients.encode_scorable(
+            tokenizer, influence_texts.candidate_texts(rows), recipe["length"]
+        )
+        program.say(f"{len(samples)} of {len(rows)} candidates have a solution to look at")
+        count = len(samples) * len(checkpoints)
+        folder = state / "features"
+        folder.mkdir(exist_ok=True)
+        with (
+            io.Journal(state / "batches.jsonl", "batch") as journal,
+            program.Progress(count, "features", "gradient") as bar,
+        ):
+            feature_store.fill(
+                folder,
+                model,
+                checkpoints,
+                samples,
+                recipe["feature"],
+                projector,
+                recipe["projection"]["dtype"],
+                journal,
+                origin,
+                bar.update,
+            )
+        with io.atomic(options.output) as temporary:
+            shutil.copytree(folder, temporary)
+
+
+if __name__ == "__main__":
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
+    arguments.add_argument("--reference", type=Path, required=True, help="of train_reference")
+    arguments.add_argument("--base", type=Path, required=True, help="the reference's base model")
+    arguments.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
+    arguments.add_argument("--output", type=Path, required=True, help="folder of features")
+    program.run(main, arguments)
