@@ -15,7 +15,7 @@ from jz3 import benchmarks, io, records
 from jz3.io import UserError
 
 FIELDS = {"question": "{q}", "answer": "{a}"}
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "benchmarks"
+REAL = Path(__file__).parent / "real" / "benchmarks"
 
 
 def lines(path, rows):
@@ -169,6 +169,34 @@ def test_boxed_solutions_stay_as_they_are(tmp_path):
     assert (made["answer"], made["solution"]) == (r"\frac12", row["s"])
 
 
+def test_parts_in_brackets_need_their_column(tmp_path):
+    """The question of TabMWP as the release words it: title and options only where given."""
+    question = 'Read the table[ "{title}"]:\n{table}\n{q}[ Select from: {choices}] [x]'
+    rows = [
+        {"title": "Sales", "table": "a | 1", "q": "Which?", "choices": ["yes", "no"], "a": "no"},
+        {"title": None, "table": "b | 2", "q": "How many?", "choices": None, "a": "2"},
+    ]
+    entry = {"fields": {"question": question, "answer": "{a}"}}
+    made = {
+        row["answer"]: row["question"] for row in prepare(entry, lines(tmp_path / "f", rows))[0]
+    }
+    assert made["no"] == 'Read the table "Sales":\na | 1\nWhich? Select from: ["yes", "no"] [x]'
+    assert made["2"] == "Read the table:\nb | 2\nHow many? [x]"
+
+
+def test_full_stops_between_the_parts_of_a_question(tmp_path):
+    rows = [
+        {"b": " Two pens", "q": "How many?"},
+        {"b": "He has 3.", "q": "Why?"},
+        {"b": "If so,", "q": "2"},
+    ]
+    entry = {"fields": {"question": "{b} {q}", "answer": "{b}"}, "clean": ["full_stop"]}
+    made, _ = prepare(entry, lines(tmp_path / "f", rows))
+    assert {row["answer"]: row["question"] for row in made} == {
+        "Two pens": "Two pens. How many?", "He has 3.": "He has 3. Why?", "If so,": "If so, 2.",
+    }  # fmt: skip
+
+
 def test_unusable_rows_are_dropped_and_counted(tmp_path):
     rows = [{"q": "a", "a": "9 (apples)"}, {"q": "b", "a": "Yes"}, {"q": "c", "a": "1; 2"}]
     made, notes = prepare({"fields": FIELDS, "take": "number"}, lines(tmp_path / "f", rows))
@@ -284,7 +312,8 @@ PUBLISHED = [
     ("gsm8k", "test", 1319, {"question": "{question}", "answer": "{answer}"}, "after_hashes", []),
     ("math", "test", 5000, {"question": "{problem}", "answer": "{solution}"}, "boxed", []),
     ("math500", "test", 500, {"question": "{problem}", "answer": "{answer}"}, "whole", []),
-    ("svamp", "test", 1000, {"question": "{Body} {Question}", "answer": "{Answer}"}, "number", []),
+    ("svamp", "test", 1000, {"question": "{Body} {Question}", "answer": "{Answer}"}, "number",
+     ["full_stop"]),
     ("asdiv", "test", 2215, {"question": "{body} {question}", "answer": "{answer}"}, "whole",
      ["parentheses"]),
     ("aqua", "test", 254, {"question": "{question}", "answer": "{correct}", "choices": "options"},
@@ -307,7 +336,7 @@ GOLD = {
 }
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the published benchmarks are not on this machine")
+@pytest.mark.skipif(not REAL.is_dir(), reason="tests/real/benchmarks is not on this machine")
 @pytest.mark.parametrize(
     ("name", "split", "count", "fields", "how", "clean"),
     PUBLISHED,
@@ -315,7 +344,7 @@ GOLD = {
 )
 def test_published_sets_load_by_configuration_alone(name, split, count, fields, how, clean):
     entry = {"fields": fields, "take": how, "clean": clean}
-    rows, _ = benchmarks.prepare(entry, name, split, [SHARED / name / f"{split}.jsonl"], 1)
+    rows, _ = benchmarks.prepare(entry, name, split, [REAL / name / f"{split}.jsonl"], 1)
     assert len(rows) == count
     for (set_, start), answer in GOLD.items():
         if set_ == name:
