@@ -148,3 +148,12 @@ def test_every_rule_is_documented_and_logged():
                 assert "log:" in body, name
                 assert "benchmark:" in body or "output:" not in body, name
                 assert (ROOT / f"scripts/{name}.py").is_file(), name
+
+
+def test_examples_for_a_model_need_a_file_of_examples():
+    config = change(load("config.yaml"), "models.base.shots", 2)
+    assert mistakes(config, SCHEMA, ROOT) == []
+    config = change(config, "benchmarks.asdiv.shots", ...)
+    assert mistakes(config, SCHEMA, ROOT) == [
+        "benchmarks.asdiv.shots: missing (models.base is shown examples)."
+    ]
