@@ -1,6 +1,6 @@
 # Models answer benchmarks; answers are graded twice (paper, section 4).
 #
-# Reads:  evaluation, models, tables; test splits; model checkpoints
+# Reads:  evaluation, execution, models, benchmarks, tables; test splits; model checkpoints
 # Writes: <results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet
 #         <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet
 #         <results>/evaluation/{model}/{mode}/{benchmark}/disagreements.csv   strict against released
@@ -11,6 +11,7 @@ rule answer_benchmark:
     input:
         problems="<results>/benchmarks/{benchmark}/test.parquet",
         model=lambda wc: model_folder(wc.model),
+        shots=shots_file,
     output:
         answers=ensure(
             "<results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet",
@@ -26,22 +27,16 @@ rule answer_benchmark:
     resources:
         **asked("answer_benchmark", "{model}/{mode}/{benchmark}"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **{k: v for k, v in config["evaluation"].items() if k != "confidence"},
-                **generation(),
-                "template": config["models"][wc.model]["template"],
-                "execution": config["execution"],
-            }
-        ),
+        recipe=lambda wc: canonical(answering_recipe(wc)),
         code=code_version("answer_benchmark.py"),
         seed=config["seed"],
         state=in_results("evaluation/{model}/{mode}/{benchmark}/state"),
+        shots=lambda wc, input: option("--shots", input.shots),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/answer_benchmark.py"
         " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
-        " --state {params.state:q} --seed {params.seed}"
+        " {params.shots} --state {params.state:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q}"
         " --output {output.answers:q} --log {log:q}"
 

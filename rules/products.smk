@@ -248,11 +248,11 @@ def execution_memory():
 
 
 def test_splits():
-    """Every test split: what no corpus may contain."""
+    """Test splits that no corpus may contain problems of."""
     return [
         f"<results>/benchmarks/{name}/test.parquet"
         for name, entry in config["benchmarks"].items()
-        if "test" in entry["splits"]
+        if entry["decontaminate"] and "test" in entry["splits"]
     ]
 
 
@@ -315,6 +315,42 @@ def evaluations(entry):
         for model in entry["models"]
         for benchmark in entry["benchmarks"]
     ]
+
+
+def shots(wildcards):
+    """Worked examples shown before each problem: the model's number, else the benchmark's."""
+    if wildcards.mode != "cot":
+        return 0
+    usual = config["benchmarks"][wildcards.benchmark].get("shots", {"count": 0})[
+        "count"
+    ]
+    return config["models"][wildcards.model].get("shots", usual)
+
+
+def shots_file(wildcards):
+    """The file of these examples, where there are any."""
+    if not shots(wildcards):
+        return []
+    return config["benchmarks"][wildcards.benchmark]["shots"]["file"]
+
+
+def answering_recipe(wildcards):
+    """What decides a model's answers; settings of the other mode change nothing."""
+    settings = config["evaluation"]
+    recipe = {
+        **{
+            key: settings[key]
+            for key in ("temperature", "top_p", "samples", "max_new_tokens")
+        },
+        **generation(),
+        "template": config["models"][wildcards.model]["template"],
+    }
+    if wildcards.mode == "tool":
+        return recipe | {
+            "tool_rounds": settings["tool_rounds"],
+            "execution": config["execution"],
+        }
+    return recipe | {"shots": shots(wildcards)}
 
 
 def all_evaluations():

@@ -1,7 +1,8 @@
 """Let a model answer a benchmark (paper section 4.1).
 
-mode cot: one completion per problem. mode tool: the model writes programs, which are executed in
-a restricted process, and goes on from their output. Killed, it continues where it was.
+mode cot: one completion per problem, after the recipe's `shots` worked examples from --shots.
+mode tool: the model writes programs, which are executed in a restricted process, and goes on from
+their output. Killed, it continues where it was.
 """
 
 import argparse
@@ -15,7 +16,7 @@ FROM_ATTEMPT = ("prompt", "text", "finish_reason", "prompt_tokens", "completion_
 
 def main(options: argparse.Namespace) -> None:
     """Ask, journal, and write ANSWERS in the benchmark's order."""
-    from jz3.evaluation import prompt_text, stop_strings
+    from jz3.evaluation import prompt_text, read_shots, stop_strings
     from jz3.generation import Request, Sampling, generate_journalled, open_engine
     from jz3.tool_loop import Attempt, answer_with_programs
 
@@ -26,9 +27,9 @@ def main(options: argparse.Namespace) -> None:
             " Set samples: 1, or a temperature."
         )
     problems = io.read_rows(options.benchmark, records.BENCHMARK)
-    origin = io.provenance(
-        "answer_benchmark", options.code, [options.benchmark, options.model], options.seed
-    )
+    shots = read_shots(options.shots, recipe["shots"]) if options.shots else []
+    inputs = [options.benchmark, options.model, *([options.shots] if options.shots else [])]
+    origin = io.provenance("answer_benchmark", options.code, inputs, options.seed)
     state = None
     if options.state:
         state = io.resume_directory(options.state, [origin, recipe, mode])
@@ -48,7 +49,7 @@ def main(options: argparse.Namespace) -> None:
     if len(asked) != len(problems) * recipe["samples"]:
         raise io.UserError(f"{options.benchmark}: a problem_id occurs twice. Delete it and rerun.")
     requests = [
-        Request(key, prompt_text(problem, template, mode, engine.tokenizer))
+        Request(key, prompt_text(problem, template, mode, engine.tokenizer, shots))
         for key, (problem, _) in asked.items()
     ]
     if mode == "tool":
@@ -100,6 +101,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", type=Path, required=True, help="table of problems")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--mode", choices=("cot", "tool"), required=True)
+    parser.add_argument("--shots", type=Path, help="worked examples, JSON lines")
     parser.add_argument("--output", type=Path, required=True, help="table of answers")
     return parser
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jz3 import benchmarks, io, records
+from jz3.configuration import mistakes
 from jz3.io import UserError
 
 FIELDS = {"question": "{q}", "answer": "{a}"}
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "benchmarks"
+ROOT = Path(__file__).parent.parent
+REAL = ROOT / "tests" / "real" / "benchmarks"
 
 
 def lines(path, rows):
@@ -169,6 +173,34 @@ def test_boxed_solutions_stay_as_they_are(tmp_path):
     assert (made["answer"], made["solution"]) == (r"\frac12", row["s"])
 
 
+def test_parts_in_brackets_need_their_column(tmp_path):
+    """The question of TabMWP as the release words it: title and options only where given."""
+    question = 'Read the table[ "{title}"]:\n{table}\n{q}[ Select from: {choices}] [x]'
+    rows = [
+        {"title": "Sales", "table": "a | 1", "q": "Which?", "choices": ["yes", "no"], "a": "no"},
+        {"title": None, "table": "b | 2", "q": "How many?", "choices": None, "a": "2"},
+    ]
+    entry = {"fields": {"question": question, "answer": "{a}"}}
+    made = {
+        row["answer"]: row["question"] for row in prepare(entry, lines(tmp_path / "f", rows))[0]
+    }
+    assert made["no"] == 'Read the table "Sales":\na | 1\nWhich? Select from: ["yes", "no"] [x]'
+    assert made["2"] == "Read the table:\nb | 2\nHow many? [x]"
+
+
+def test_full_stops_between_the_parts_of_a_question(tmp_path):
+    rows = [
+        {"b": " Two pens", "q": "How many?"},
+        {"b": "He has 3.", "q": "Why?"},
+        {"b": "If so,", "q": "2"},
+    ]
+    entry = {"fields": {"question": "{b} {q}", "answer": "{b}"}, "clean": ["full_stop"]}
+    made, _ = prepare(entry, lines(tmp_path / "f", rows))
+    assert {row["answer"]: row["question"] for row in made} == {
+        "Two pens": "Two pens. How many?", "He has 3.": "He has 3. Why?", "If so,": "If so, 2.",
+    }  # fmt: skip
+
+
 def test_unusable_rows_are_dropped_and_counted(tmp_path):
     rows = [{"q": "a", "a": "9 (apples)"}, {"q": "b", "a": "Yes"}, {"q": "c", "a": "1; 2"}]
     made, notes = prepare({"fields": FIELDS, "take": "number"}, lines(tmp_path / "f", rows))
@@ -277,50 +309,117 @@ def test_program_reports_a_mistake_in_one_line(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+# ---------------------------------------------------------------- the documented overlay
+
+OWN = {
+    "quiz": (
+        [{"task": "2 and 5 apples?", "result": "7 apples"}, {"task": "How much?", "result": "$1,200"}],
+        {"7", "1200"},
+    ),
+    "algebra": ([{"problem": "Expand.", "answer": "x^2 + 1"}], {"x^2 + 1"}),
+    "exam": (
+        [{"stem": "Which?", "options": ["3", "4"], "key": "B"},
+         {"stem": "What?", "options": "A) 3 B) 4", "key": 0},
+         {"stem": "Who?", "options": ["he", "she"], "key": "she"}],
+        {"A", "B"},
+    ),
+}  # fmt: skip
+
+
+def test_documented_overlay_is_all_that_a_new_benchmark_takes(tmp_path):
+    text = (ROOT / "docs/benchmarks.md").read_text()
+    overlay = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    schema = yaml.safe_load((ROOT / "rules/schemas/config.schema.yaml").read_text())
+    for section, entries in overlay.items():
+        config[section] |= entries
+    for name, (rows, answers) in OWN.items():
+        split = overlay["benchmarks"][name]["splits"]["test"]
+        path = tmp_path / split["files"][0]
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix == ".csv":
+            path.write_text("\n".join([",".join(rows[0]), *(",".join(r.values()) for r in rows)]))
+        elif path.suffix == ".json":
+            path.write_text(json.dumps(rows))
+        else:
+            lines(path, rows)
+        made, _ = benchmarks.prepare(split, name, "test", [path], 1)
+        assert len(made) == len(rows)
+        assert {row["answer"] for row in made} == answers
+    for part in ("resources", "tests"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    assert mistakes(config, schema, tmp_path) == []
+
+
 # ---------------------------------------------------------------- published sets
 
-PUBLISHED = [
-    ("gsm8k", "train", 7473, {"question": "{question}", "answer": "{answer}"}, "after_hashes", []),
-    ("gsm8k", "test", 1319, {"question": "{question}", "answer": "{answer}"}, "after_hashes", []),
-    ("math", "test", 5000, {"question": "{problem}", "answer": "{solution}"}, "boxed", []),
-    ("math500", "test", 500, {"question": "{problem}", "answer": "{answer}"}, "whole", []),
-    ("svamp", "test", 1000, {"question": "{Body} {Question}", "answer": "{Answer}"}, "number", []),
-    ("asdiv", "test", 2215, {"question": "{body} {question}", "answer": "{answer}"}, "whole",
-     ["parentheses"]),
-    ("aqua", "test", 254, {"question": "{question}", "answer": "{correct}", "choices": "options"},
-     "letter", []),
-    ("sat_math", "test", 32, {"question": "{question}", "answer": "{Answer}", "choices": "options"},
-     "letter", []),
-    ("mmlu_stem", "test", 3018,
-     {"question": "{question}", "answer": "{answer}", "choices": "choices"}, "letter", []),
-    ("minerva_math", "test", 272, {"question": "{problem}", "answer": "{solution}"}, "boxed", []),
-]  # fmt: skip
+PAPER = yaml.safe_load((ROOT / "config.paper.yaml").read_text())
+TABLE = "a | b\n1 | 2"
+# One problem of ours in the shape of each published file, and what it becomes.
+SHAPES = {
+    "gsm8k": ({"question": "How many?", "answer": "3+5=<<3+5=8>>8\n#### 1,008"}, "How many?", "1008"),
+    "math": ({"problem": "Find $x$.", "solution": "$\\boxed{\\frac12}$.", "type": "Algebra"},
+             "Find $x$.", "\\frac12"),
+    "math500": ({"problem": "Find.", "solution": "", "answer": "(3, \\pi)"}, "Find.", "(3, \\pi)"),
+    "svamp": ({"Body": "He has 2 bags", "Question": "How many?", "Answer": 145.0},
+              "He has 2 bags. How many?", "145"),
+    "asdiv": ({"body": "Two pens.", "question": "How many? ", "answer": "2 (pens)"},
+              "Two pens. How many?", "2"),
+    "mawps": ({"input": "How many?", "target": 2.5, "type": "addsub"}, "How many?", "2.5"),
+    "carp_en": ({"content": "Solve.", "answer": "x=2", "steps": ["x=2"]}, "Solve.", "x=2"),
+    "gsm_hard": ({"input": "How many?", "code": "def f(): pass", "target": -9867630.0},
+                 "How many?", "-9867630"),
+    "tabmwp": ({"question": "Which?", "choices": None, "answer": "3/4", "table_title": "", "table": TABLE},
+               f"Read the following table and answer a question:\n{TABLE}\nWhich?", "3/4"),
+    "aqua": ({"question": "Which?", "options": ["A)1", "B)2", "C)3", "D)4", "E)5"], "correct": "E"},
+             "Which?", "E"),
+    "sat_math": ({"question": "Which?", "options": "A) $f(1)=2$ B) 2 C) 3 D) 4", "Answer": "B"},
+                 "Which?", "B"),
+    "mmlu_stem": ({"question": "Which?", "choices": ["1", "2", "3", "4"], "answer": 3, "type": "biology"},
+                  "Which?", "D"),
+    "minerva_math": ({"problem": "Find it.", "solution": "So \\boxed{1.6e3} cm.", "type": "x"},
+                     "Find it.", "1.6e3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAPER["benchmarks"])
+def test_published_shapes_load_by_the_paper_configuration(name, tmp_path):
+    row, question, answer = SHAPES[name]
+    entry = {**PAPER["benchmarks"][name]["splits"]["test"], "size": 1}
+    (made,), _ = prepare(entry, lines(tmp_path / "f", [row]))
+    assert (made["question"], made["answer"]) == (question, answer)
+    assert len(made["choices"]) == {"aqua": 5, "sat_math": 4, "mmlu_stem": 4}.get(name, 0)
+
+
+def published():
+    folders = {"gsm8k_test": "gsm8k/test", "gsm8k_train": "gsm8k/train", "math_test": "math/test"}
+    for name, entry in PAPER["benchmarks"].items():
+        for split, part in entry["splits"].items():
+            place = part.get("source") or part["dataset"]
+            path = REAL / f"{folders.get(place, f'{name}/{split}')}.jsonl"
+            if path.exists():
+                yield pytest.param(name, split, part, path, id=f"{name}-{split}")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="tests/real/benchmarks is not on this machine")
+@pytest.mark.parametrize(("name", "split", "part", "path"), list(published()))
+def test_published_files_load_by_the_paper_configuration(name, split, part, path):
+    """Every problem of every file is usable, and the digest is that of the configuration."""
+    rows, _ = benchmarks.prepare(part, name, split, [path], 1)
+    assert len(rows) == part["size"]
+    if "source" in part:
+        assert io.file_digest(path) == PAPER["sources"][part["source"]]["sha256"]
+    for start, answer in GOLD.get(name, {}).items():
+        found = {row["answer"] for row in rows if row["question"].startswith(start)}
+        assert not found or answer in found
+
+
 GOLD = {
-    ("gsm8k", "Janet’s ducks"): "18",
-    ("gsm8k", "Natalia sold clips"): "72",
-    ("math", "How many vertical asymptotes does the graph of $y=\\frac{2}"): "2",
-    ("svamp", "There are 87 oranges and 290 bananas"): "145",
-    ("asdiv", "Seven red apples"): "9",
-    ("aqua", "A car is being driven, in a straight line"): "A",
-    ("mmlu_stem", "Based on the characteristic population curves"): "C",
-    ("minerva_math", "Each of the two Magellan telescopes"): "1.6",
+    "gsm8k": {"Janet’s ducks": "18", "Natalia sold clips": "72"},
+    "math": {"How many vertical asymptotes does the graph of $y=\\frac{2}": "2"},
+    "svamp": {"There are 87 oranges and 290 bananas": "145"},
+    "asdiv": {"Seven red apples": "9"},
+    "aqua": {"A car is being driven, in a straight line": "A"},
+    "mmlu_stem": {"Based on the characteristic population curves": "C"},
+    "minerva_math": {"Each of the two Magellan telescopes": "1.6"},
 }
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the published benchmarks are not on this machine")
-@pytest.mark.parametrize(
-    ("name", "split", "count", "fields", "how", "clean"),
-    PUBLISHED,
-    ids=lambda value: str(value)[:12],
-)
-def test_published_sets_load_by_configuration_alone(name, split, count, fields, how, clean):
-    entry = {"fields": fields, "take": how, "clean": clean}
-    rows, _ = benchmarks.prepare(entry, name, split, [SHARED / name / f"{split}.jsonl"], 1)
-    assert len(rows) == count
-    for (set_, start), answer in GOLD.items():
-        if set_ == name:
-            found = {row["answer"] for row in rows if row["question"].startswith(start)}
-            assert not found or answer in found
-    if "choices" in fields:
-        sizes = {len(row["choices"]) for row in rows}
-        assert sizes == ({5} if name == "aqua" else {4})

@@ -76,6 +76,9 @@ def test_every_key_is_described():
 
 
 MISTAKES = [
+    ("benchmarks.asdiv.splits.test.fields.question", "passage", 'benchmarks.asdiv.splits.test.fields.question: "passage" names no column; columns stand in braces, as in {passage}.'),
+    ("models.jiuzhang.template", "plain", 'tables.tool.models: "jiuzhang" has no tool mode (template plain).'),
+    ("benchmarks.asdiv.shots.file", "resources/shots/asdiv.jsonl", "benchmarks.asdiv.shots.file: no file matches resources/shots/asdiv.jsonl."),
     ("recipes.student.learning_rte", 0.1, 'recipes.student.learning_rte: unknown key. Did you mean "learning_rate"?'),
     ("recipes.student.epochs", ..., "recipes.student.epochs: missing. Passes over the data."),
     ("recipes.student.learning_rate", "1e-4", "expected number, found string ('1e-4'). Write it without quotes, and 1e-4 as 1.0e-4."),
@@ -149,3 +152,12 @@ def test_every_rule_is_documented_and_logged():
                 assert "log:" in body, name
                 assert "benchmark:" in body or "output:" not in body, name
                 assert (ROOT / f"scripts/{name}.py").is_file(), name
+
+
+def test_examples_for_a_model_need_a_file_of_examples():
+    config = change(load("config.yaml"), "models.base.shots", 2)
+    assert mistakes(config, SCHEMA, ROOT) == []
+    config = change(config, "benchmarks.asdiv.shots", ...)
+    assert mistakes(config, SCHEMA, ROOT) == [
+        "benchmarks.asdiv.shots: missing (models.base is shown examples)."
+    ]

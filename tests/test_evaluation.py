@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,13 +13,14 @@ from pathlib import Path
 import answer_benchmark
 import pytest
 from jz3 import io, records
-from jz3.evaluation import prompt_text, stop_strings, with_choices
+from jz3.evaluation import prompt_text, read_shots, stop_strings, with_choices
 from jz3.execution import isolation
 from jz3.generation import Generated, Request, Sampling
 from jz3.grading import extract_answer, grade
 from jz3.tool_loop import answer_with_programs, requested_program, with_earlier
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+REAL = Path(__file__).parent / "real" / "benchmarks"
 EXECUTION = {"seconds": 1, "memory_mb": 512, "output_characters": 400, "workers": 1}
 SAMPLING = Sampling(0.0, 1.0, 64, ("```output",))
 confined = pytest.mark.skipif(
@@ -57,9 +59,101 @@ def test_prompts_of_both_templates():
     assert "```python" in prompt_text(problem(), "chat", "tool", ChatTokenizer())
 
 
+SHOTS = [
+    {"question": "1+1?", "solution": "It is 2.\nThe answer is $\\boxed{2}$."},
+    {"question": "Odd?", "choices": ["2", "3"], "solution": "The answer is (B)."},
+]
+
+
+def test_worked_examples_stand_under_the_same_headings():
+    assert prompt_text(problem(), "jiuzhang", "cot", None, SHOTS) == (
+        "## Question\n1+1?\n\n## Solution\nIt is 2.\nThe answer is $\\boxed{2}$.\n\n\n"
+        "## Question\nOdd?\nAnswer Choices: (A) 2 (B) 3\n\n## Solution\nThe answer is (B).\n\n\n"
+        "## Question\n2+3?\n\n## Solution\n"
+    )
+    assert prompt_text(problem(), "plain", "cot", None, SHOTS[:1]) == (
+        "Question: 1+1?\nAnswer: It is 2.\nThe answer is $\\boxed{2}$.\n\n\nQuestion: 2+3?\nAnswer:"
+    )
+    assert prompt_text(problem(), "plain", "cot", None) == "Question: 2+3?\nAnswer:"
+
+
+def test_worked_examples_are_earlier_turns_of_a_chat():
+    chat = prompt_text(problem(), "chat", "cot", ChatTokenizer(), SHOTS)
+    roles = re.findall("<(user|assistant)>", chat)
+    assert roles == ["user", "assistant", "user", "assistant", "user", "assistant"]
+    assert chat.endswith("2+3?<assistant>")
+    assert "<assistant>The answer is (B).<user>" in chat
+    assert chat.count("step by step") == 3
+
+
+def test_a_model_that_goes_on_after_an_example_is_stopped():
+    """Every separator of the prompt holds the stop string of its template."""
+    for template in ("jiuzhang", "plain"):
+        prompt = prompt_text(problem(), template, "cot", None, SHOTS)
+        (stop,) = stop_strings(template, "cot")
+        assert prompt.count(stop) == len(SHOTS)
+
+
+def test_missing_examples_are_an_error(tmp_path):
+    path = tmp_path / "shots.jsonl"
+    path.write_text("".join(json.dumps(shot) + "\n" for shot in SHOTS))
+    assert read_shots(path, 1) == SHOTS[:1]
+    with pytest.raises(io.UserError, match="3 worked examples asked for, 2 found"):
+        read_shots(path, 3)
+    path.write_text('{"question": "1+1?"}\n')
+    with pytest.raises(io.UserError, match="line 1: no solution"):
+        read_shots(path, 1)
+
+
+def test_plain_has_no_tool_mode():
+    with pytest.raises(io.UserError, match="template plain has no tool mode"):
+        prompt_text(problem(), "plain", "tool", None)
+
+
+def shipped_shots():
+    return [
+        pytest.param(path, number, shot, id=f"{path.stem}{number}")
+        for path in sorted((SCRIPTS.parent / "resources/shots").glob("*.jsonl"))
+        for number, shot in enumerate(io.read_json_lines(path))
+    ]
+
+
+@pytest.mark.parametrize(("path", "number", "shot"), shipped_shots())
+def test_shipped_examples_are_sound(path, number, shot):
+    """What a solution states is its answer, and its LaTeX is whole.
+
+    (The release's examples lost backslashes to Python: form feeds for \\frac.)
+    """
+    choices = shot.get("choices", [])
+    assert extract_answer(shot["solution"], choices) == shot["answer"]
+    texts = [shot["question"], shot["solution"], *choices]
+    for text in texts:
+        assert text == text.strip()
+        assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
+        assert text.count("{") == text.count("}")
+        assert not re.search(r"(?<!\\)\b(?:frac|sqrt|boxed|binom|cdot|circ|pi)\b", text)
+    for equation in re.findall(r"([\d./ +*-]+) = ([\d.]+)", shot["solution"]):
+        left, right = equation
+        if re.fullmatch(r"\s*[\d.]+(?: [-+*/] [\d.]+)+", left):
+            assert eval(left) == pytest.approx(float(right))
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="tests/real/benchmarks is not on this machine")
+def test_shipped_examples_are_no_test_problems():
+    def grams(text):
+        words = re.findall(r"\w+", text.lower())
+        return {" ".join(words[i : i + 10]) for i in range(len(words) - 9)}
+
+    ours = {gram: p.id for p in shipped_shots() for gram in grams(p.values[2]["question"])}
+    for path in sorted(REAL.glob("*/*.jsonl")):
+        for row in io.read_json_lines(path):
+            text = " ".join(str(value) for value in row.values())
+            assert not ours.keys() & grams(text), path
+
+
 def test_choices_are_lettered_once():
     asked = with_choices("Which? ", ["A)1", "B) 2", "seven"])
-    assert asked == "Which?\n(A) 1\n(B) 2\n(C) seven"
+    assert asked == "Which?\nAnswer Choices: (A) 1 (B) 2 (C) seven"
     chat = prompt_text(problem(choices=["1", "2"]), "chat", "cot", ChatTokenizer())
     assert "(B) 2" in chat
     assert "letter" in chat
@@ -281,7 +375,7 @@ def tiny(tmp_path_factory):
 
 RECIPE = {
     "temperature": 0.0, "top_p": 1.0, "samples": 1, "max_new_tokens": 12, "tool_rounds": 2,
-    "confidence": 0.95, "template": "jiuzhang", "engine": "transformers", "batch": 2,
+    "shots": 0, "template": "jiuzhang", "engine": "transformers", "batch": 2,
     "dtype": "float32", "threads": 1, "execution": EXECUTION,
 }  # fmt: skip
 
@@ -364,6 +458,17 @@ def test_tool_mode_with_several_samples(tiny, tmp_path):
     found = [(row["problem_id"], row["sample"]) for row in rows]
     assert found == [(f"p{n}", sample) for n in range(5) for sample in range(2)]
     assert rows[0]["text"] != rows[1]["text"]
+
+
+def test_examples_reach_the_model_and_the_provenance(tiny, tmp_path):
+    path = tmp_path / "shots.jsonl"
+    path.write_text("".join(json.dumps(shot) + "\n" for shot in SHOTS))
+    recipe = {**RECIPE, "shots": 1, "template": "plain"}
+    run_here(*options(tmp_path, tiny, recipe=recipe), "--shots", path)
+    rows = io.read_rows(tmp_path / "cot.parquet", records.ANSWERS)
+    assert {row["prompt"].count("Question:") for row in rows} == {2}
+    origin = io.table_origin(tmp_path / "cot.parquet")
+    assert "shots.jsonl" in {Path(name).name for name in origin["inputs"]}
 
 
 def test_equal_samples_are_refused(tiny, tmp_path):

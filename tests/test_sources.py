@@ -187,11 +187,14 @@ def test_missing_cache_is_no_obstacle(tmp_path, server, monkeypatch, value):
 
 
 def test_digest_may_be_absent_only_where_the_bytes_are_fixed(tmp_path, server):
-    for place in (f"{server.url}/whole", "hf://a/b/c@main", "pypi://p==1/m"):
+    raw = "https://raw.githubusercontent.com/a/b"
+    for place in (f"{server.url}/whole", "hf://a/b/c@main", "pypi://p==1/m", f"{raw}/main/c"):
         with pytest.raises(UserError, match="without a sha256"):
             sources.fetch(entry(place, sha256=""), tmp_path / "out", "x")
     (tmp_path / "f").write_bytes(CONTENT)
     assert sources.fetch(entry(str(tmp_path / "f"), sha256=""), tmp_path / "out", "x") == SHA256
+    for place in (f"{raw}/{'0a' * 20}/c/d.jsonl", f"hf://a/b/c@{'0a' * 20}"):
+        sources._check_entry([place], "", "x")
 
 
 @pytest.mark.parametrize(

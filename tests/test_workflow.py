@@ -114,6 +114,36 @@ def test_models_that_a_change_does_not_reach_are_not_evaluated_again(project):
     assert "model=base" not in output
 
 
+MORE = {
+    "benchmarks": {
+        "more": {
+            "licence": "ours",
+            "decontaminate": False,
+            "splits": {"test": {"generator": "word_problems", "problems": 5}},
+        }
+    },
+    "tables": {"main": {"benchmarks": ["word_problems", "more"]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "asked", "spared"),
+    [
+        (MORE, "benchmark=more", "benchmark=word_problems"),
+        ({"evaluation": {"tool_rounds": 3}}, "mode=tool", "mode=cot"),
+        ({"benchmarks": {"word_problems": {"shots": {"count": 2}}}}, "mode=cot", "mode=tool"),
+        ({"models": {"base": {"shots": 1}}}, "model=base", "model=jiuzhang"),
+    ],
+    ids=["another benchmark", "rounds", "examples", "examples of a model"],
+)
+def test_only_what_is_new_is_asked(project, overlay, asked, spared):
+    output = project.run("--dry-run", overlay=overlay).stdout
+    jobs = re.findall(r"^rule answer_benchmark:\n(?: .*\n)*", output, flags=re.MULTILINE)
+    assert any(asked in job for job in jobs), output
+    assert not any(spared in job for job in jobs)
+    assert "rule train_model:" not in output
+
+
 def test_a_changed_grader_regrades_without_answering_again(project):
     path, text = edit(project, "scripts/jz3/grading.py", "\ndef ", "\n_UNUSED = 1\n\n\ndef ")
     try:

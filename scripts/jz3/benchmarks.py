@@ -2,12 +2,14 @@
 
 A split's entry names where its rows come from and how their columns map:
 - `generator`, `problems`: our own problems (`word_problems`); or files, with
-- `fields`: question, answer, solution, subject as "{column}" templates; choices as the name of a
-  column that holds a list, or a text such as "A) 3 B) 4";
+- `fields`: question, answer, solution, subject as "{column}" templates, in which a part in
+  [brackets] is left out where its column is empty; choices as the name of a column that holds a
+  list, or a text such as "A) 3 B) 4";
 - `take`: what the gold answer is in the answer's text: whole | number (its only number) |
   after_hashes ("#### 18") | boxed (the last \\boxed{...}) | letter (A, "(A)", or a place counted
   from 0);
-- `clean`: calculator (drop <<3+5=8>> from solutions), parentheses (drop "(apples)" from answers);
+- `clean`: calculator (drop <<3+5=8>> from solutions), parentheses (drop "(apples)" from answers),
+  full_stop (end what a column gives to the question with one, where it ends in a word or number);
 - `problems`: how many, drawn by a hash of the problem (0 or absent: all).
 """
 
@@ -26,10 +28,11 @@ from .io import UserError
 
 GENERATORS = {"word_problems": word_problems.generate}
 TAKES = ("whole", "number", "after_hashes", "boxed", "letter")
-CLEANINGS = ("calculator", "parentheses")
+CLEANINGS = ("calculator", "parentheses", "full_stop")
 FIELDS = ("question", "answer", "solution", "subject", "choices")
 
 _SLOT = re.compile(r"\{([^{}]+)\}")
+_OPTIONAL = re.compile(r"\[([^\[\]{}]*\{([^{}]+)\}[^\[\]{}]*)\]")
 # Not part of a word, an ordinal or an exponent: "3rd" and "m^2" hold no quantity.
 _NUMBER = re.compile(
     r"(?<![\w^.])-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:/\d+)?(?!(?:st|nd|rd|th)\b)(?![\d/])"
@@ -164,9 +167,16 @@ class _Settings:
         return raw[name]
 
     def _fill(self, field: str, raw: dict, place: str) -> str:
-        template = self.fields.get(field, "")
-        filled = _SLOT.sub(lambda slot: _text(self._column(slot[1], raw, place)), template)
-        return filled.strip()
+        def value(name: str) -> str:
+            text = _text(self._column(name, raw, place))
+            if field == "question" and "full_stop" in self.clean and text.rstrip()[-1:].isalnum():
+                text = f"{text.rstrip()}."
+            return text
+
+        template = _OPTIONAL.sub(
+            lambda part: part[1] if value(part[2]).strip() else "", self.fields.get(field, "")
+        )
+        return _SLOT.sub(lambda slot: value(slot[1]), template).strip()
 
     def _choices(self, raw: dict, place: str) -> list[str]:
         name = self.fields.get("choices", "").strip("{}")

@@ -113,6 +113,12 @@ def _references(config: dict[str, Any]) -> list[str]:
                 lines.append(f"{place}.problems: missing (a generator needs a number).")
             if "generator" not in part:
                 lines += [f"{place}.{k}: missing." for k in ("fields", "take") if k not in part]
+                for key, template in part.get("fields", {}).items():
+                    if key != "choices" and "{" not in template:
+                        lines.append(
+                            f'{place}.fields.{key}: "{template}" names no column; columns stand in'
+                            f" braces, as in {{{template or 'question'}}}."
+                        )
             if "source" in part:
                 refer(f"{place}.source", part["source"], "sources")
             if "dataset" in part:
@@ -201,6 +207,7 @@ def _references(config: dict[str, Any]) -> list[str]:
             refer(f"tables.{name}.models", other, "models")
         for other in entry["benchmarks"]:
             _refer_split(lines, refer, config, f"tables.{name}.benchmarks", other, "test")
+    lines += _asking(config)
     return lines or _cycles(config)
 
 
@@ -215,6 +222,24 @@ def _refer_split(lines, refer, config, place: str, benchmark: str, split: str) -
     refer(place, benchmark, "benchmarks")
     if benchmark in config["benchmarks"] and split not in config["benchmarks"][benchmark]["splits"]:
         lines.append(f'{place}: benchmark "{benchmark}" has no {split} split.')
+
+
+def _asking(config: dict[str, Any]) -> list[str]:
+    """Models that a table asks in a way that they or a benchmark are not set up for."""
+    lines = []
+    for name, table in config["tables"].items():
+        for model, entry in config["models"].items():
+            if model not in table["models"]:
+                continue
+            if table["mode"] == "tool" and entry["template"] == "plain":
+                lines.append(f'tables.{name}.models: "{model}" has no tool mode (template plain).')
+            elif table["mode"] == "cot" and entry.get("shots"):
+                lines += [
+                    f"benchmarks.{benchmark}.shots: missing (models.{model} is shown examples)."
+                    for benchmark in table["benchmarks"]
+                    if "shots" not in config["benchmarks"].get(benchmark, {"shots": {}})
+                ]
+    return list(dict.fromkeys(lines))
 
 
 def _cycles(config: dict[str, Any]) -> list[str]:
@@ -248,6 +273,7 @@ def _files(config: dict[str, Any], root: Path) -> list[str]:
     for name, entry in config["corpus"]["sources"].items():
         exist(f"corpus.sources.{name}.files", entry.get("files", []))
     for name, entry in config["benchmarks"].items():
+        exist(f"benchmarks.{name}.shots.file", [entry["shots"]["file"]] if "shots" in entry else [])
         for split, part in entry["splits"].items():
             exist(f"benchmarks.{name}.splits.{split}.files", part.get("files", []))
     for name, entry in config["finetuning"].items():

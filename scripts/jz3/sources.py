@@ -38,6 +38,7 @@ _STALL_SECONDS = 60
 _RESUMPTIONS = 5
 _PARALLEL_PARTS = 4
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_AT_COMMIT = re.compile(r"https://raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{40}/.+")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _SCHEMES = ("hf", "https", "http", "pypi", "file")
@@ -50,7 +51,7 @@ class _UnavailableError(Exception):
 def fetch(entry: dict, destination: str | Path, name: str) -> str:
     """Bring the file that `entry` describes to `destination`; return its sha256.
 
-    `entry`: `sha256` (may be "" where every place is a local file or a pinned hub revision) and
+    `entry`: `sha256` (may be "" where every place is a local file, or one at a commit) and
     `places`, tried in order. Bytes are checked while they are written; `destination` appears
     only when they are right. `name` is the source's name, for messages.
 
@@ -100,11 +101,12 @@ def _check_entry(places: list[str], expected: str, name: str) -> None:
                 f'source {name}: unknown kind of place "{scheme}://" in {place}.'
                 f"{io.did_you_mean(scheme, _SCHEMES)} Known: {', '.join(_SCHEMES)}."
             )
-        pinned = scheme == "hf" and _COMMIT.fullmatch(place.rpartition("@")[2])
+        at_revision = scheme == "hf" and _COMMIT.fullmatch(place.rpartition("@")[2])
+        pinned = at_revision or _AT_COMMIT.fullmatch(place)
         if not expected and scheme != "file" and not pinned:
             raise UserError(
                 f"source {name}: without a sha256, {place} may give other bytes tomorrow. Add the"
-                " sha256, or pin a hub file to a 40-digit revision (@...)."
+                " sha256, or pin a file of the hub (@...) or of GitHub to a commit of 40 digits."
             )
 
 
