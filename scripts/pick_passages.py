@@ -6,11 +6,10 @@ score best, each passage once, at the level of its best candidate.
 
 import argparse
 import heapq
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from jz3 import draws, io, program, prompts, records
+from jz3 import draws, io, program, prompts, records, selection
 
 
 def random_picks(ids: Iterable[str], levels: list[str], count: int, seed: int) -> list[dict]:
@@ -32,34 +31,25 @@ def random_picks(ids: Iterable[str], levels: list[str], count: int, seed: int) -
     ]
 
 
-def influential_picks(candidates: list[dict], levels: list[str], count: int) -> list[dict]:
-    """The `count` passages whose best candidate scores highest, best first.
+def influential_picks(
+    candidates: list[dict], levels: list[str], count: int, quota: dict[str, float]
+) -> list[dict]:
+    """The passages of the `count` best candidates, best first (see `selection.best_candidates`).
 
     Raises UserError where a candidate's level is not known here.
     """
-    ranked = sorted(
-        (row for row in candidates if row["total"] is not None and math.isfinite(row["total"])),
-        key=lambda row: (-row["total"], row["problem_id"]),
-    )
-    picked: dict[str, dict] = {}
-    for candidate in ranked:
-        if len(picked) == count:
-            break
-        name = candidate["passage_id"]
-        if name in picked:
-            continue
+    best = selection.best_candidates(candidates, count, quota)
+    for candidate in best:
         if candidate["level"] not in levels:
             hint = io.did_you_mean(candidate["level"], levels)
             raise io.UserError(
                 f'scores: level "{candidate["level"]}" has no prompt in the folder of this'
                 f" distillation ({', '.join(levels)}); use the candidates' mode.{hint}"
             )
-        picked[name] = {
-            "passage_id": name,
-            "level": candidate["level"],
-            "score": candidate["total"],
-        }
-    return list(picked.values())
+    return [
+        {"passage_id": row["passage_id"], "level": row["level"], "score": row["total"]}
+        for row in best
+    ]
 
 
 def main(options: argparse.Namespace) -> None:
@@ -73,7 +63,7 @@ def main(options: argparse.Namespace) -> None:
         if not options.scores:
             raise io.UserError("pick: influence needs --scores; name an entry of `influence`.")
         table = io.read_table(options.scores, records.SCORES, extra_prefix="score_")
-        picks = influential_picks(table.to_pylist(), levels, recipe["passages"])
+        picks = influential_picks(table.to_pylist(), levels, recipe["passages"], recipe["quota"])
     else:
         raise io.UserError(f'pick: "{recipe["pick"]}" is not known; use random or influence.')
     if not picks:

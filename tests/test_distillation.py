@@ -66,17 +66,23 @@ def test_level_is_drawn_evenly():
 def test_influential_picks_take_each_passage_once_at_its_best_level():
     a, b, c = (row["passage_id"] for row in passages(3))
     candidates = [
-        {"problem_id": "1", "passage_id": a, "level": "grade", "total": 0.1},
-        {"problem_id": "2", "passage_id": b, "level": "grade", "total": 0.5},
-        {"problem_id": "3", "passage_id": a, "level": "high", "total": 0.9},
-        {"problem_id": "4", "passage_id": c, "level": "high", "total": float("nan")},
+        {"problem_id": "1", "passage_id": a, "source": "web", "level": "grade", "total": 0.1},
+        {"problem_id": "2", "passage_id": b, "source": "web", "level": "grade", "total": 0.5},
+        {"problem_id": "3", "passage_id": a, "source": "web", "level": "high", "total": 0.9},
+        {
+            "problem_id": "4",
+            "passage_id": c,
+            "source": "web",
+            "level": "high",
+            "total": float("nan"),
+        },
     ]
-    picks = pick_passages.influential_picks(candidates, ["grade", "high"], 3)
+    picks = pick_passages.influential_picks(candidates, ["grade", "high"], 3, {})
     found = [(row["passage_id"], row["level"], row["score"]) for row in picks]
     assert found == [(a, "high", 0.9), (b, "grade", 0.5)]
     with pytest.raises(io.UserError, match='Did you mean "grade"'):
         pick_passages.influential_picks(
-            [{**candidates[0], "level": "grades"}], ["grade", "high"], 1
+            [{**candidates[0], "level": "grades"}], ["grade", "high"], 1, {}
         )
 
 
@@ -110,7 +116,7 @@ def test_no_pick_is_one_readable_line(tmp_path, folder):
     io.write_table(scores, [row], records.SCORES, {})
     done = run("pick_passages.py", "--passages", table, "--scores", scores, "--levels-from", folder,
                "--output", tmp_path / "k", recipe={"mode": "cot", "pick": "influence",
-                                                   "passages": 4})  # fmt: skip
+                                                   "passages": 4, "quota": {}})  # fmt: skip
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "no passage picked" in done.stderr
