@@ -26,6 +26,7 @@ ROOT = Path(__file__).parent.parent.parent
 REAL = ROOT / "tests" / "real"
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import aggregate_scores  # noqa: E402
 import score_influence  # noqa: E402
 import target_gradients  # noqa: E402
 import torch  # noqa: E402
@@ -33,7 +34,7 @@ import train_reference  # noqa: E402
 from jz3 import (  # noqa: E402
     benchmarks,
     gradients,
-    influence,
+    influence_texts,
     io,
     packing,
     training,
@@ -167,18 +168,21 @@ def make_scores(base: Path, folder: Path) -> None:
     """Reference run, target directions and scores, as the workflow makes them."""
     targets = [{"benchmark": "gsm8k", "split": "train", "problems": 0, "by_subject": False}]
     common = {"lora": LORA, "length": LENGTH, "dtype": "bfloat16", "threads": 1}
+    aims = {"mode": "cot", "targets": targets, "projection": {"kind": "none", "dimension": 0}}
     # (program, product, recipe)
     steps = [
         (train_reference, "reference", RECIPE | {"lora": LORA, "share": 0.25}),
-        (target_gradients, "targets.safetensors", common | {"mode": "cot", "targets": targets}),
-        (score_influence, "scores.parquet", common | {"feature": "released", "aggregate": "max"}),
+        (target_gradients, "targets.safetensors", common | aims),
+        (score_influence, "shard.parquet", common | {"feature": "released", "shards": 1}),
+        (aggregate_scores, "scores.parquet", {"aggregate": "max"}),
     ]
     for module, name, recipe in steps:
         if not (folder / name).exists():
             options = argparse.Namespace(
                 candidates=folder / "candidates.parquet", base=base, code="", seed=SEED,
                 targets=[folder / "gsm8k.parquet"], reference=folder / "reference",
-                gradients=folder / "targets.safetensors", recipe=recipe, output=folder / name,
+                gradients=folder / "targets.safetensors", features=None, shard=0,
+                shards=[folder / "shard.parquet"], recipe=recipe, output=folder / name,
                 state=folder / f"state-{name}",
             )  # fmt: skip
             module.main(options)
@@ -212,10 +216,12 @@ def loss_after(base: Path, rows: list[dict], held_out: list[dict], seed: int) ->
     """Held-out loss of the base model, trained on `rows` if there are any."""
     model, tokenizer = fresh_model(base, seed)
     if rows:
-        samples = gradients.encode(tokenizer, influence.candidate_texts(rows), LENGTH)
+        samples = gradients.encode(tokenizer, influence_texts.candidate_texts(rows), LENGTH)
         documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
         training.train(model, packing.pack(documents, LENGTH), RECIPE, seed=seed, state=None)
-    return loss(model, gradients.encode(tokenizer, influence.target_texts(held_out, "cot"), LENGTH))
+    return loss(
+        model, gradients.encode(tokenizer, influence_texts.target_texts(held_out, "cot"), LENGTH)
+    )
 
 
 def sign_flip(differences: list[float]) -> float:
