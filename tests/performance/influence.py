@@ -70,11 +70,6 @@ class Clock:
         return timed
 
 
-def options_for(module, **options) -> None:
-    """Run one of the product's programs."""
-    module.main(argparse.Namespace(code="", seed=SEED, state=None, **options))
-
-
 def texts() -> tuple[list[tuple], list[tuple], list[dict]]:
     """Candidates and targets as (identity, prompt, output), and all candidate rows."""
     targets, _, rows = make_data()
@@ -87,6 +82,23 @@ def texts() -> tuple[list[tuple], list[tuple], list[dict]]:
         influence_texts.target_texts(targets[:TARGETS], "cot"),
         rows,
     )
+
+
+def reference_run(base: Path, folder: Path, rank: int) -> list[reference.Checkpoint]:
+    """The checkpoints of a short reference run, made in `folder` if it has none yet."""
+    import train_reference
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lora = LORA | {"rank": rank, "alpha": 4 * rank}
+    run = folder / f"reference-{rank}"
+    if not run.exists():
+        io.write_table(folder / "candidates.parquet", texts()[2], PROBLEMS, {})
+        options = argparse.Namespace(
+            candidates=folder / "candidates.parquet", base=base, output=run, state=None, code="",
+            recipe=RECIPE | {"lora": lora, "share": 0.15}, seed=SEED,
+        )  # fmt: skip
+        train_reference.main(options)
+    return reference.load_all(run, lora)
 
 
 # ---------------------------------------------------------------- ours
@@ -222,19 +234,9 @@ def spearman(first: dict, second: dict) -> float:
 
 def compare(options) -> dict:
     """Ours and the peer; see the module's docstring."""
-    import train_reference
-
     folder = options.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    lora = LORA | {"rank": options.rank, "alpha": 4 * options.rank}
-    run = folder / f"reference-{options.rank}"
-    if not run.exists():
-        io.write_table(folder / "candidates.parquet", texts()[2], PROBLEMS, {})
-        options_for(
-            train_reference, candidates=folder / "candidates.parquet", base=options.base,
-            recipe=RECIPE | {"lora": lora, "share": 0.15}, output=run,
-        )  # fmt: skip
-    checkpoints = reference.load_all(run, lora)
+    checkpoints = reference_run(options.base, folder, options.rank)
+    lora = checkpoints[0].lora
     before = peak_gigabytes()
     scores, seconds = ours(options.base, checkpoints, lora, options.dtype, folder)
     memory = peak_gigabytes()
