@@ -35,7 +35,7 @@ from jz3 import directions, features, gradients, influence, influence_texts, io,
 from jz3.gradients import Sample
 from jz3.records import PROBLEMS
 
-CANDIDATES, TARGETS, LENGTH, SEED = 32, 16, 512, 17
+CANDIDATES, TARGETS, LENGTH, SEED = 24, 8, 512, 17
 LESS_DIMENSION, LESS_STACK = 8192, 16
 SHAPES = {  # hidden, inner, layers, heads, key-value heads, vocabulary; LoRA rank; samples, tokens
     "7b": ((4096, 14336, 32, 32, 8, 32000), 128, 512, 512),
