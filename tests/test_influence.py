@@ -302,6 +302,24 @@ def test_a_copy_of_a_target_scores_highest(run):
     assert all(-1 <= row["total"] <= 1 for row in rows)
 
 
+def test_problems_like_the_targets_are_found_among_unrelated_ones(run, tmp_path):
+    """Planted: the targets' kind with other names, things and numbers."""
+    things = ["pears", "books", "coins", "cups", "keys", "hats"]
+    planted = [
+        problem(
+            f"Ann has {n + 11} {thing} and buys {n + 2}. How many {thing}?",
+            f"{n + 11} + {n + 2} = {2 * n + 13}. The answer is \\boxed{{{2 * n + 13}}}.",
+        )
+        for n, thing in enumerate(things)
+    ]
+    others = [problem(nonsense(n, 14), nonsense(500 + n, 4 + n)) for n in range(24)]
+    path = write(tmp_path / "candidates.parquet", planted + others, PROBLEMS)
+    rate(run, tmp_path / "scores.parquet", candidates=path)
+    rows = sorted(scores_of(tmp_path / "scores.parquet"), key=lambda row: -row["total"])
+    best = {row["problem_id"] for row in rows[: len(planted)]}
+    assert len(best & {row["problem_id"] for row in planted}) >= 0.9 * len(planted)
+
+
 def test_equal_runs_give_equal_bytes(run, tmp_path):
     train(run, tmp_path / "reference")
     assert io.file_digest(tmp_path / "reference") == io.file_digest(run / "reference")

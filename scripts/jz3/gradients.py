@@ -143,6 +143,29 @@ def size(shapes: list[list]) -> int:
 
 # ---------------------------------------------------------------- per-sample gradients
 
+_ROWS = 64  # of logits, treated together: in float32 they stay in a processor's cache
+
+
+@torch.no_grad()
+def _cross_entropy(
+    logits: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Losses (tokens,) float32; overwrites `logits` with the weighted losses' derivative by them.
+
+    logits: (tokens, vocabulary); wanted, weights: (tokens,). Torch's own pair of log-softmax and
+    its derivative holds three more float32 copies of the logits and took a sixth of the time.
+    """
+    losses = torch.empty(len(wanted), device=logits.device)
+    for start in range(0, len(wanted), _ROWS):
+        part = slice(start, start + _ROWS)
+        values, places = logits[part].float(), wanted[part, None]
+        whole = values.logsumexp(1, keepdim=True)
+        losses[part] = (whole - values.gather(1, places))[:, 0]
+        values.sub_(whole).exp_()
+        values.scatter_add_(1, places, values.new_full(places.shape, -1.0))
+        logits[part] = values.mul_(weights[part, None])
+    return losses
+
 
 class SampleGradients:
     """Hooks on a LoRA model that give each sample of a batch its own gradient.
@@ -237,16 +260,18 @@ class SampleGradients:
                     attention_mask=mask.to(self.device),
                     use_cache=False,
                 ).logits
-                every = functional.cross_entropy(logits[0].float(), wanted, reduction="none")
-                parts = every.split(chosen.sum(1).tolist())
-                losses = torch.stack([part.mean() for part in parts])
+            counts = chosen.sum(1).to(self.device)
+            every = _cross_entropy(logits[0], wanted, (1 / counts).repeat_interleave(counts))
+            parts = every.split(counts.tolist())
+            losses = torch.stack([part.mean() for part in parts])
             for sample, loss in zip(batch, losses.tolist(), strict=True):
                 if loss != loss or loss in (float("inf"), float("-inf")):
                     raise io.UserError(
                         f"problem {sample.identity}: its loss is {loss}. The reference model has"
                         " diverged, or the text is broken; lower its learning rate or drop it."
                     )
-            losses.sum().backward()
+            # `logits` now holds the derivative of the sum of the samples' losses.
+            logits.backward(logits.detach())
         finally:
             self._chosen = self._take = None
-        return losses.detach()
+        return losses
