@@ -1,7 +1,7 @@
 # The paper's tables with our numbers beside the paper's, figures, and one report (section 4).
 #
 # Reads:  tables, resources/paper/; grades, training histories, influence scores, funnels
-# Writes: <results>/tables/{table}.csv|md|tex
+# Writes: <results>/tables/{table}.csv|md|tex      and {table}.json: where each number is from
 #         <results>/figures/scores.{table}.svg, losses.svg, influence.{influence}.svg
 #         <results>/report.html
 
@@ -16,16 +16,20 @@ localrules:
 
 
 rule build_table:
-    """Build one table in three forms from one list of cells."""
+    """Build one table in three forms from one list of cells, and say where each is from."""
     input:
         grades=lambda wc: [
             f"{f}/grades.parquet" for f in evaluations(config["tables"][wc.table])
+        ],
+        answers=lambda wc: [
+            f"{f}/answers.parquet" for f in evaluations(config["tables"][wc.table])
         ],
         paper=lambda wc: config["tables"][wc.table]["paper"] or [],
     output:
         csv=ensure("<results>/tables/{table}.csv", non_empty=True),
         markdown=ensure("<results>/tables/{table}.md", non_empty=True),
         latex=ensure("<results>/tables/{table}.tex", non_empty=True),
+        sidecar=ensure("<results>/tables/{table}.json", non_empty=True),
     log:
         "<results>/logs/tables/build_table.{table}.log",
     benchmark:
@@ -38,6 +42,7 @@ rule build_table:
                 **config["tables"][wc.table],
                 "confidence": config["evaluation"]["confidence"],
                 "subsets": subsets(config["tables"][wc.table]),
+                "sizes": whole_sizes(config["tables"][wc.table]),
                 "rows": {
                     name: {
                         key: value
@@ -55,7 +60,7 @@ rule build_table:
         "python scripts/build_table.py --name {wildcards.table:q} --grades {input.grades:q}"
         " {params.paper} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
-        " --log {log:q}"
+        " --sidecar {output.sidecar:q} --log {log:q}"
 
 
 rule plot_scores:
@@ -184,7 +189,7 @@ rule tables:
         expand(
             "<results>/tables/{table}.{form}",
             table=config["tables"],
-            form=["csv", "md", "tex"],
+            form=["csv", "md", "tex", "json"],
         ),
         rules.report.input.figures,
         rules.report.output,
