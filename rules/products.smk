@@ -304,6 +304,19 @@ def whole_sizes(entry):
     }
 
 
+def run_tables():
+    """Names of the tables that are about the run itself and need no entry."""
+    return ["cost", *(["influence"] if config["influence"] else [])]
+
+
+def gpus_of_jobs():
+    """GPUs of a job, by rule and name, of all rules that the plan knows."""
+    found = {}
+    for (rule, name), work in PLAN.items():
+        found.setdefault(rule, {})[name] = work.gpus
+    return found
+
+
 # ------------------------------------------------------------------ planning
 
 NODE_KINDS = ["train", "vllm", "evaluate"]  # by the software that the jobs use: envs/

@@ -9,6 +9,8 @@
 # Seconds of work: not worth a job of a scheduler.
 localrules:
     build_table,
+    build_cost_table,
+    build_influence_table,
     plot_scores,
     plot_losses,
     plot_influence,
@@ -61,6 +63,81 @@ rule build_table:
         " {params.paper} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
         " --sidecar {output.sidecar:q} --log {log:q}"
+
+
+rule build_cost_table:
+    """Add up tokens, dollars, time and GPU-hours from the run's own records."""
+    input:
+        completions=expand(
+            "<results>/distillation/{distillation}/completions.parquet",
+            distillation=config["distillation"],
+        ),
+        problems=expand(
+            "<results>/synthesis/{corpus}/{part}.parquet",
+            corpus=written_corpora(),
+            part=["problems", "rejected"],
+        ),
+        candidates=lambda wc: rules.report.input.candidates,
+        histories=histories(),
+        answers=[f"{folder}/answers.parquet" for folder in all_evaluations()],
+    output:
+        csv=ensure("<results>/tables/cost.csv", non_empty=True),
+        markdown=ensure("<results>/tables/cost.md", non_empty=True),
+        latex=ensure("<results>/tables/cost.tex", non_empty=True),
+        sidecar=ensure("<results>/tables/cost.json", non_empty=True),
+    log:
+        "<results>/logs/tables/build_cost_table.log",
+    benchmark:
+        "<results>/timings/tables/build_cost_table.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        mem_mb=table_memory,
+    params:
+        recipe=canonical(
+            {
+                "gpus": gpus_of_jobs(),
+                "gpu_hour_dollars": config["sizing"]["gpu_hour_dollars"],
+            }
+        ),
+        timings=in_results("timings"),
+        code=code_version("build_cost_table.py"),
+    shell:
+        "python scripts/build_cost_table.py --products {input:q} --timings {params.timings:q}"
+        " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} --latex {output.latex:q} --sidecar {output.sidecar:q}"
+        " --log {log:q}"
+
+
+rule build_influence_table:
+    """Summarise the influence scores by source and level."""
+    input:
+        scores=expand(
+            "<results>/influence/{influence}/scores.parquet",
+            influence=config["influence"],
+        ),
+    output:
+        csv=ensure("<results>/tables/influence.csv", non_empty=True),
+        markdown=ensure("<results>/tables/influence.md", non_empty=True),
+        latex=ensure("<results>/tables/influence.tex", non_empty=True),
+        sidecar=ensure("<results>/tables/influence.json", non_empty=True),
+    log:
+        "<results>/logs/tables/build_influence_table.log",
+    benchmark:
+        "<results>/timings/tables/build_influence_table.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        mem_mb=table_memory,
+    params:
+        recipe=canonical({"confidence": config["evaluation"]["confidence"]}),
+        code=code_version("build_influence_table.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/build_influence_table.py --scores {input.scores:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} --latex {output.latex:q} --sidecar {output.sidecar:q}"
+        " --log {log:q}"
 
 
 rule plot_scores:
@@ -188,7 +265,7 @@ rule tables:
     input:
         expand(
             "<results>/tables/{table}.{form}",
-            table=config["tables"],
+            table=[*config["tables"], *run_tables()],
             form=["csv", "md", "tex", "json"],
         ),
         rules.report.input.figures,

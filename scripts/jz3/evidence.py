@@ -64,6 +64,17 @@ def of_table(
     }
 
 
+def of_files(table: str, paths: Sequence[Path], code: str) -> dict[str, Any]:
+    """The sidecar of a table that is counted from whole files: {"table", "made_by", "files"}."""
+    files = {
+        "/".join(path.parts[-5:] if path.name == "answers.parquet" else path.parts[-3:]): (
+            _file(path) if path.suffix == ".parquet" else {"sha256": file_digest(path)}
+        )
+        for path in sorted(paths)
+    }
+    return {"table": table, "made_by": provenance(f"build_{table}_table", code), "files": files}
+
+
 def _file(path: Path) -> dict[str, Any]:
     return {"sha256": file_digest(path), "made_by": table_origin(path)}
 

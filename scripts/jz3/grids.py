@@ -1,7 +1,14 @@
 """A grid of text with its caption, as Markdown and as LaTeX: the one form of everything tabular."""
 
+import csv
+import io as text_io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .io import UserError
 
 
 @dataclass
@@ -47,6 +54,33 @@ def short(value: float | str) -> str:
         if value >= 0.9995 * scale:
             return f"{value / scale:.3g}{letter}"
     return f"{value:.3g}"
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def to_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV text with a header."""
+    text = text_io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a table that `to_csv` made. Raises UserError if the file is not one."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            header, rows = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    if missing := [column for column in columns if column not in header]:
+        raise UserError(f'{path}: column "{missing[0]}" is missing; build the table again.')
+    if not rows:
+        raise UserError(f"{path}: the table is empty; build it again.")
+    return rows
 
 
 # ---------------------------------------------------------------- Markdown

@@ -4,15 +4,13 @@ A table is tidy: one row per model and benchmark, every measured number with the
 came from and that file's digest. `table_text` lays the same rows out for readers.
 """
 
-import csv
-import io as text_io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from . import statistics
+from . import grids, statistics
 from .io import UserError, did_you_mean, digest, file_digest, read_rows, rng
 from .published import AVERAGE, Published, read_published
 from .records import GRADES
@@ -295,25 +293,12 @@ def _compare(cell: dict, paper: float | str) -> dict:
 
 def to_csv(rows: Sequence[dict[str, str]]) -> str:
     """The rows as CSV text with a header."""
-    text = text_io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return grids.to_csv(rows, COLUMNS)
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            header, rows = reader.fieldnames or [], list(reader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-    if missing := [column for column in COLUMNS if column not in header]:
-        raise UserError(f'{path}: column "{missing[0]}" is missing; build the table again.')
-    if not rows:
-        raise UserError(f"{path}: the table is empty; build it again.")
+    rows = grids.read_csv(path, COLUMNS)
     for before, after in pairwise(rows):
         if before["table"] != after["table"]:
             raise UserError(f"{path}: holds more than one table; build it again.")
