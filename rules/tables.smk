@@ -2,7 +2,8 @@
 #
 # Reads:  tables, resources/paper/; grades, training histories, influence scores, funnels
 # Writes: <results>/tables/{table}.csv|md|tex      and {table}.json: where each number is from
-#         <results>/figures/scores.{table}.svg, losses.svg, influence.{influence}.svg
+#         <results>/tables/cost.*, influence.*       about the run itself, without an entry
+#         <results>/figures/scores.{table}.svg, losses.svg, influence.{influence}.svg, funnels.svg
 #         <results>/report.html
 
 
@@ -14,6 +15,7 @@ localrules:
     plot_scores,
     plot_losses,
     plot_influence,
+    plot_funnels,
     report,
 
 
@@ -187,6 +189,29 @@ rule plot_losses:
         " --output {output.figure:q} --log {log:q}"
 
 
+rule plot_funnels:
+    """Plot what was kept of passages and problems, and why the rest was not."""
+    input:
+        funnels=lambda wc: rules.report.input.funnels,
+    output:
+        figure=report(
+            ensure("<results>/figures/funnels.svg", non_empty=True),
+            caption="report/funnels.rst",
+            category="Corpora",
+        ),
+    log:
+        "<results>/logs/tables/plot_funnels.log",
+    benchmark:
+        "<results>/timings/tables/plot_funnels.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        code=code_version("plot_funnels.py"),
+    shell:
+        "python scripts/plot_funnels.py --funnels {input.funnels:q} --code {params.code:q}"
+        " --output {output.figure:q} --log {log:q}"
+
+
 rule plot_influence:
     """Plot how the influence scores are distributed."""
     input:
@@ -214,7 +239,12 @@ rule report:
     """Put everything a reader wants to see on one page."""
     input:
         tables=expand("<results>/tables/{table}.csv", table=config["tables"]),
+        run_tables=expand("<results>/tables/{table}.csv", table=run_tables()),
+        sidecars=expand(
+            "<results>/tables/{table}.json", table=[*config["tables"], *run_tables()]
+        ),
         figures=[
+            "<results>/figures/funnels.svg",
             *expand("<results>/figures/scores.{table}.svg", table=config["tables"]),
             *(["<results>/figures/losses.svg"] if histories() else []),
             *expand(
@@ -254,7 +284,8 @@ rule report:
         cards=lambda wc, input: option("--cards", input.cards),
         code=code_version("report.py"),
     shell:
-        "python scripts/report.py --tables {input.tables:q} --figures {input.figures:q}"
+        "python scripts/report.py --tables {input.tables:q} --run-tables {input.run_tables:q}"
+        " --sidecars {input.sidecars:q} --figures {input.figures:q}"
         " --funnels {input.funnels:q} {params.scores} {params.candidates} {params.cards}"
         " --disagreements {input.disagreements:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --output {output.page:q} --log {log:q}"

@@ -82,6 +82,6 @@ def _file(path: Path) -> dict[str, Any]:
 def read(path: str | Path) -> dict[str, Any]:
     """A sidecar that `build_table` wrote. Raises UserError if the file is not one."""
     made = read_json(path)
-    if not isinstance(made, dict) or not {"table", "numbers", "files"} <= made.keys():
+    if not isinstance(made, dict) or not {"table", "made_by", "files"} <= made.keys():
         raise UserError(f"{path}: not the sidecar of a table; build the table again.")
     return made
