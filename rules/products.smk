@@ -384,17 +384,45 @@ def histories():
     ]
 
 
-def subsets(entry):
-    """Benchmarks of a table of which only a fixed part is used."""
-    tests = {
+def test_entries(entry):
+    """Configuration of the test splits of a table's benchmarks."""
+    return {
         name: config["benchmarks"][name]["splits"]["test"]
         for name in entry["benchmarks"]
     }
+
+
+def subsets(entry):
+    """Benchmarks of a table of which only a fixed part is used."""
     return [
         name
-        for name, test in tests.items()
-        if test.get("problems") and "source" in test
+        for name, test in test_entries(entry).items()
+        if "generator" not in test
+        and test.get("problems")
+        and test["problems"] != test.get("size")
     ]
+
+
+def whole_sizes(entry):
+    """Problems of the whole test set, for the benchmarks where that is known."""
+    return {
+        name: test["size"]
+        for name, test in test_entries(entry).items()
+        if "size" in test
+    }
+
+
+def run_tables():
+    """Names of the tables that are about the run itself and need no entry."""
+    return ["cost", *(["influence"] if config["influence"] else [])]
+
+
+def gpus_of_jobs():
+    """GPUs of a job, by rule and name, of all rules that the plan knows."""
+    found = {}
+    for (rule, name), work in PLAN.items():
+        found.setdefault(rule, {})[name] = work.gpus
+    return found
 
 
 # ------------------------------------------------------------------ planning

@@ -1,8 +1,9 @@
 # The paper's tables with our numbers beside the paper's, figures, and one report (section 4).
 #
 # Reads:  tables, resources/paper/; grades, training histories, influence scores, funnels
-# Writes: <results>/tables/{table}.csv|md|tex
-#         <results>/figures/scores.{table}.svg, losses.svg, influence.{influence}.svg
+# Writes: <results>/tables/{table}.csv|md|tex      and {table}.json: where each number is from
+#         <results>/tables/cost.*, influence.*       about the run itself, without an entry
+#         <results>/figures/scores.{table}.svg, losses.svg, influence.{influence}.svg, funnels.svg
 #         <results>/influence/{influence}/README.md, summary.json   what the scores say
 #         <results>/report.html
 
@@ -10,23 +11,30 @@
 # Seconds of work: not worth a job of a scheduler.
 localrules:
     build_table,
+    build_cost_table,
+    build_influence_table,
     plot_scores,
     plot_losses,
     plot_influence,
+    plot_funnels,
     report,
 
 
 rule build_table:
-    """Build one table in three forms from one list of cells."""
+    """Build one table in three forms from one list of cells, and say where each is from."""
     input:
         grades=lambda wc: [
             f"{f}/grades.parquet" for f in evaluations(config["tables"][wc.table])
+        ],
+        answers=lambda wc: [
+            f"{f}/answers.parquet" for f in evaluations(config["tables"][wc.table])
         ],
         paper=lambda wc: config["tables"][wc.table]["paper"] or [],
     output:
         csv=ensure("<results>/tables/{table}.csv", non_empty=True),
         markdown=ensure("<results>/tables/{table}.md", non_empty=True),
         latex=ensure("<results>/tables/{table}.tex", non_empty=True),
+        sidecar=ensure("<results>/tables/{table}.json", non_empty=True),
     log:
         "<results>/logs/tables/build_table.{table}.log",
     benchmark:
@@ -39,6 +47,7 @@ rule build_table:
                 **config["tables"][wc.table],
                 "confidence": config["evaluation"]["confidence"],
                 "subsets": subsets(config["tables"][wc.table]),
+                "sizes": whole_sizes(config["tables"][wc.table]),
                 "rows": {
                     name: {
                         key: value
@@ -56,6 +65,81 @@ rule build_table:
         "python scripts/build_table.py --name {wildcards.table:q} --grades {input.grades:q}"
         " {params.paper} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
+        " --sidecar {output.sidecar:q} --log {log:q}"
+
+
+rule build_cost_table:
+    """Add up tokens, dollars, time and GPU-hours from the run's own records."""
+    input:
+        completions=expand(
+            "<results>/distillation/{distillation}/completions.parquet",
+            distillation=config["distillation"],
+        ),
+        problems=expand(
+            "<results>/synthesis/{corpus}/{part}.parquet",
+            corpus=written_corpora(),
+            part=["problems", "rejected"],
+        ),
+        candidates=lambda wc: rules.report.input.candidates,
+        histories=histories(),
+        answers=[f"{folder}/answers.parquet" for folder in all_evaluations()],
+    output:
+        csv=ensure("<results>/tables/cost.csv", non_empty=True),
+        markdown=ensure("<results>/tables/cost.md", non_empty=True),
+        latex=ensure("<results>/tables/cost.tex", non_empty=True),
+        sidecar=ensure("<results>/tables/cost.json", non_empty=True),
+    log:
+        "<results>/logs/tables/build_cost_table.log",
+    benchmark:
+        "<results>/timings/tables/build_cost_table.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        mem_mb=table_memory,
+    params:
+        recipe=canonical(
+            {
+                "gpus": gpus_of_jobs(),
+                "gpu_hour_dollars": config["sizing"]["gpu_hour_dollars"],
+            }
+        ),
+        timings=in_results("timings"),
+        code=code_version("build_cost_table.py"),
+    shell:
+        "python scripts/build_cost_table.py --products {input:q} --timings {params.timings:q}"
+        " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} --latex {output.latex:q} --sidecar {output.sidecar:q}"
+        " --log {log:q}"
+
+
+rule build_influence_table:
+    """Summarise the influence scores by source and level."""
+    input:
+        scores=expand(
+            "<results>/influence/{influence}/scores.parquet",
+            influence=config["influence"],
+        ),
+    output:
+        csv=ensure("<results>/tables/influence.csv", non_empty=True),
+        markdown=ensure("<results>/tables/influence.md", non_empty=True),
+        latex=ensure("<results>/tables/influence.tex", non_empty=True),
+        sidecar=ensure("<results>/tables/influence.json", non_empty=True),
+    log:
+        "<results>/logs/tables/build_influence_table.log",
+    benchmark:
+        "<results>/timings/tables/build_influence_table.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        mem_mb=table_memory,
+    params:
+        recipe=canonical({"confidence": config["evaluation"]["confidence"]}),
+        code=code_version("build_influence_table.py"),
+        seed=config["seed"],
+    shell:
+        "python scripts/build_influence_table.py --scores {input.scores:q} --seed {params.seed}"
+        " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
+        " --markdown {output.markdown:q} --latex {output.latex:q} --sidecar {output.sidecar:q}"
         " --log {log:q}"
 
 
@@ -103,6 +187,29 @@ rule plot_losses:
         code=code_version("plot_losses.py"),
     shell:
         "python scripts/plot_losses.py --histories {input.histories:q} --code {params.code:q}"
+        " --output {output.figure:q} --log {log:q}"
+
+
+rule plot_funnels:
+    """Plot what was kept of passages and problems, and why the rest was not."""
+    input:
+        funnels=lambda wc: rules.report.input.funnels,
+    output:
+        figure=report(
+            ensure("<results>/figures/funnels.svg", non_empty=True),
+            caption="report/funnels.rst",
+            category="Corpora",
+        ),
+    log:
+        "<results>/logs/tables/plot_funnels.log",
+    benchmark:
+        "<results>/timings/tables/plot_funnels.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        code=code_version("plot_funnels.py"),
+    shell:
+        "python scripts/plot_funnels.py --funnels {input.funnels:q} --code {params.code:q}"
         " --output {output.figure:q} --log {log:q}"
 
 
@@ -164,7 +271,12 @@ rule report:
     """Put everything a reader wants to see on one page."""
     input:
         tables=expand("<results>/tables/{table}.csv", table=config["tables"]),
+        run_tables=expand("<results>/tables/{table}.csv", table=run_tables()),
+        sidecars=expand(
+            "<results>/tables/{table}.json", table=[*config["tables"], *run_tables()]
+        ),
         figures=[
+            "<results>/figures/funnels.svg",
             *expand("<results>/figures/scores.{table}.svg", table=config["tables"]),
             *(["<results>/figures/losses.svg"] if histories() else []),
             *expand(
@@ -206,8 +318,9 @@ rule report:
         cards=lambda wc, input: option("--cards", input.cards),
         code=code_version("report.py"),
     shell:
-        "python scripts/report.py --tables {input.tables:q} --figures {input.figures:q}"
-        " --funnels {input.funnels:q} {params.influences} {params.scores} {params.candidates} {params.cards}"
+        "python scripts/report.py --tables {input.tables:q} --run-tables {input.run_tables:q}"
+        " --sidecars {input.sidecars:q} --figures {input.figures:q} --funnels {input.funnels:q}"
+        " {params.influences} {params.scores} {params.candidates} {params.cards}"
         " --disagreements {input.disagreements:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --output {output.page:q} --log {log:q}"
 
@@ -217,8 +330,8 @@ rule tables:
     input:
         expand(
             "<results>/tables/{table}.{form}",
-            table=config["tables"],
-            form=["csv", "md", "tex"],
+            table=[*config["tables"], *run_tables()],
+            form=["csv", "md", "tex", "json"],
         ),
         rules.report.input.figures,
         rules.report.output,

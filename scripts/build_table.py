@@ -1,21 +1,26 @@
 """Build one table of results: the paper's published rows and ours, as CSV, Markdown and LaTeX.
 
-Reads grades from <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet; which model and
-benchmark a file belongs to is read off its path. --recipe: an entry of `tables` with "confidence",
-and optionally "rows" ({model: {"paper_row": name}}) and "subsets" (benchmarks run in part).
+Reads grades from <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet, and beside each
+the answers.parquet that was graded; which model and benchmark a file belongs to is read off its
+path. --recipe: an entry of `tables` with "confidence", and optionally "rows" ({model: {"paper_row":
+name}}), "subsets" (benchmarks run in part) and "sizes" (problems of a whole test set).
 """
 
-from jz3 import program, table_text, tables
-from jz3.io import write_text
+from pathlib import Path
+
+from jz3 import evidence, program, table_text, tables
+from jz3.io import write_json, write_text
 
 
 def main(options) -> None:
-    """Write the three forms of the table from one set of rows."""
+    """Write the three forms of the table from one set of rows, and where each number is from."""
     rows = tables.build(options.name, options.grades, options.paper, options.recipe, options.seed)
     sheet = table_text.layout(rows)
     write_text(options.csv, tables.to_csv(rows))
     write_text(options.markdown, table_text.markdown(sheet))
     write_text(options.latex, table_text.latex(sheet))
+    made = evidence.of_table(rows, sheet.caption, options.grades, options.paper, options.code)
+    write_json(options.sidecar, made)
     ours = sum(row["kind"] == tables.OURS for row in rows)
     program.say(f"table {options.name}: {ours} cells of ours, {len(rows) - ours} of the paper's")
 
@@ -23,11 +28,14 @@ def main(options) -> None:
 if __name__ == "__main__":
     parser = program.parser(__doc__)
     parser.add_argument("--name", required=True, help="the table's name in the configuration")
-    parser.add_argument("--grades", nargs="+", required=True, help="grades.parquet files")
+    parser.add_argument(
+        "--grades", nargs="+", type=Path, required=True, help="grades.parquet files"
+    )
     parser.add_argument(
         "--paper", nargs="?", default="", help="CSV of published numbers; empty for none"
     )
     parser.add_argument("--csv", required=True, help="the table in long form")
     parser.add_argument("--markdown", required=True, help="the table as Markdown")
     parser.add_argument("--latex", required=True, help="the table as a LaTeX fragment")
+    parser.add_argument("--sidecar", required=True, help="where every number comes from, JSON")
     program.run(main, parser)

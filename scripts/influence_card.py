@@ -1,9 +1,10 @@
-"""Describe an influence run for a reader: how scores spread, what they choose, both ends.
+"""Describe an influence run for a reader: what the scores choose, and the texts at both ends.
 
 --recipe: {"influence": name, "picked": passages chosen by these scores}. Writes Markdown, and the
 numbers and whole texts as JSON.
 """
 
+import functools
 from pathlib import Path
 
 from jz3 import influence_card, io, program
@@ -13,7 +14,7 @@ from jz3.records import SCORES
 def main(options) -> None:
     """Summarise and write."""
     rows = io.read_table(options.scores, SCORES, extra_prefix="score_").to_pylist()
-    texts = influence_card.Texts(options.candidates, options.passages)
+    texts = functools.partial(influence_card.texts_of, options.candidates, options.passages)
     recipe = options.recipe
     found = influence_card.summary(recipe["influence"], rows, recipe["picked"], options.seed, texts)
     io.write_json(options.summary, found)

@@ -17,6 +17,8 @@ def main(options) -> None:
     page = report.render(
         name=options.recipe["name"],
         table_files=options.tables,
+        run_table_files=options.run_tables,
+        sidecar_files=options.sidecars,
         figure_files=options.figures,
         funnel_files=options.funnels,
         influence_files=options.influences,
@@ -34,6 +36,8 @@ if __name__ == "__main__":
     parser = program.parser(__doc__)
     several = {"nargs": "*", "type": Path, "default": []}
     parser.add_argument("--tables", nargs="+", type=Path, required=True, help="build_table's CSVs")
+    parser.add_argument("--run-tables", **several, help="cost.csv, influence.csv")
+    parser.add_argument("--sidecars", **several, help="where the tables' numbers are from (JSON)")
     parser.add_argument("--figures", **several, help="SVG files, in the order of the page")
     parser.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
     parser.add_argument("--influences", **several, help="summaries of influence_card (JSON)")

@@ -4,15 +4,29 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import yaml
-from jz3 import cards, figures, influence_card, markdown_html, report, table_text, tables
+from jz3 import (
+    cards,
+    costs,
+    evidence,
+    figures,
+    funnel_figure,
+    grids,
+    influence_card,
+    influence_table,
+    markdown_html,
+    report,
+    table_text,
+    tables,
+)
 from jz3.io import UserError, provenance, rng, write_json, write_table
-from jz3.records import GRADES, PASSAGES, PROBLEMS, SCORES
+from jz3.records import ANSWERS, GRADES, PASSAGES, PROBLEMS, SCORES
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = 'What is <script>alert("1")</script> & $\\frac{a_1}{b}$ | ``` if x < 3?'
@@ -45,7 +59,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     models = ["base", "finetuned", "jiuzhang"]
     chances = {"base": 0.05, "finetuned": 0.16, "jiuzhang": 0.24}
     origin = provenance("a_program", "code0123", [], 17)
-    paths, table_files, figure_files, disagreements = [], [], [], []
+    paths, table_files, figure_files, disagreements, sidecars = [], [], [], [], []
     for mode in ("cot", "tool"):
         for model in models:
             for benchmark, n in (("asdiv", 200), ("word_problems", 100)):
@@ -59,6 +73,9 @@ def make_run(results: Path, problems: int = 60) -> dict:
                     })  # fmt: skip
                 path = results / "evaluation" / model / mode / benchmark / "grades.parquet"
                 write_table(path, rows, GRADES, origin)
+                answers = origin | {"code": "answering", "inputs": {"model": f"of {model}"}}
+                answer = dict.fromkeys(ANSWERS.names) | {"completion_tokens": 9}
+                write_table(path.with_name("answers.parquet"), [answer], ANSWERS, answers)
                 paths.append(path)
                 path = path.with_name("disagreements.csv")
                 path.write_text(
@@ -77,7 +94,9 @@ def make_run(results: Path, problems: int = 60) -> dict:
         table_files.append(results / "tables" / f"{name}.csv")
         table_files[-1].parent.mkdir(parents=True, exist_ok=True)
         table_files[-1].write_text(tables.to_csv(rows))
-        figure_files.append(results / "figures" / f"scores_{name}.svg")
+        sidecars.append(table_files[-1].with_suffix(".json"))
+        write_json(sidecars[-1], evidence.of_table(rows, "", paths, paper, "building"))
+        figure_files.append(results / "figures" / f"scores.{name}.svg")
         figures.scores(figure_files[-1], rows)
     histories = []
     for kind, name, steps in (
@@ -118,25 +137,45 @@ def make_run(results: Path, problems: int = 60) -> dict:
         PASSAGES,
         origin,
     )  # fmt: skip
-    summary = scores.with_name("summary.json")
-    texts = influence_card.Texts(candidates, passages)
-    write_json(summary, influence_card.summary("main", rows, 6, 17, texts))
-    figure_files.append(results / "figures" / "influence_main.svg")
+    said = scores.with_name("summary.json")
+    texts = partial(influence_card.texts_of, candidates, passages)
+    write_json(said, influence_card.summary("main", rows, 6, 17, texts))
+    figure_files.append(results / "figures" / "influence.main.svg")
     figures.influence(figure_files[-1], rows)
 
-    funnels = [results / "corpus" / "funnel.json", results / "synthesis" / "cot" / "report.json"]
-    one = {"documents": 12, "passages": 30, "too_short": None, "duplicates": 2, "kept": 28}
+    summary = influence_table.summarise("main", rows, 0.95, 1)
+    run_tables = [results / "tables" / "cost.csv", results / "tables" / "influence.csv"]
+    run_tables[1].write_text(influence_table.to_csv(summary))
+    for rule in ("train_model.jiuzhang", "train_model.finetuned"):
+        path = results / "timings" / "training" / f"{rule}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("s\tcpu_time\n7200\t50\n")
+    counted = [path.with_name("answers.parquet") for path in paths] + histories[2:]
+    gpus = {"train_model": {"finetuned": 8, "jiuzhang": 8}}
+    found, _ = costs.collect(counted, results / "timings", gpus)
+    run_tables[0].write_text(grids.to_csv(costs.to_rows(found, 2.0), costs.CSV_COLUMNS))
+    funnels = [results / "corpus" / "funnel.json", results / "synthesis" / "cot" / "funnel.json"]
+    one = {"documents": 12, "cut": 30, "too_short": None, "duplicates": 2, "kept": 28}
     write_json(funnels[0], {"sources": {"web": one, "qa": one}, "total": one})
-    counts = {"written": problems + 8, "kept": problems, "duplicate": 2, "unparsed": 2}
-    write_json(funnels[1], {"counts": counts, "contaminated": {"asdiv": 2}, "rejected": [{"a": 1}]})
+    left, filters = problems + 8, {}
+    for number, status in enumerate(STATUSES[1:], 1):
+        filters[f"{number} {status}"] = {"in": left, "rejected": 2, "out": left - 2}
+        left -= 2
+    counts = {"written": problems + 8, "kept": problems, "filters": filters}
+    counts |= {"rejected": dict.fromkeys(STATUSES, 2), "contamination": {"asdiv": 2}}
+    write_json(funnels[1], counts)
+    figure_files.append(results / "figures" / "funnels.svg")
+    funnel_figure.funnels(figure_files[-1], funnels)
     rejected = [problem(k, STATUSES[k % 4]) for k in range(8)]
     settings = {"corpus": "cot", "mode": "cot", "prompts": 68, "filters": ["parsed", "contaminated"],
                 "sampling": {"temperature": 0.7, "top_p": 0.95}}  # fmt: skip
     card = results / "synthesis" / "cot" / "card.md"
-    card.write_text(cards.card(settings, kept, rejected, counts))
+    card.write_text(cards.card(settings, kept, rejected, counts["rejected"]))
     return {
-        "name": "made up", "table_files": table_files, "figure_files": figure_files,
-        "funnel_files": funnels, "influence_files": [summary], "score_files": [scores], "candidate_files": [candidates],
+        "name": "made up", "table_files": table_files, "run_table_files": run_tables,
+        "sidecar_files": sidecars, "figure_files": figure_files,
+        "funnel_files": funnels, "influence_files": [said], "score_files": [scores],
+        "candidate_files": [candidates],
         "card_files": [card], "disagreement_files": disagreements,
         "configuration": {**yaml.safe_load((ROOT / "config.yaml").read_text()), "name": "made up"},
     }  # fmt: skip
@@ -222,6 +261,8 @@ def test_page_shows_what_it_was_given(run, page):
         "below", "evaluation/base/cot/asdiv/grades.parquet", "pyarrow", "a_program",
         "Highest scores", "Lowest scores", "$x_7$ | more", "Rank correlation", "1<2, or <b>12</b>", "pick: influence",
         "\u2028so", "documents", "near-copy of another problem", "12 in all",
+        "GPU-hours", "in the best tenth, %", "answering", "of jiuzhang", "building", "Python",
+        "60", "synthetic problems kept, of 68 written", "right by the released rules only",
     ):  # fmt: skip
         assert shown in text, shown
     assert page.count("<svg") == len(run["figure_files"])
@@ -342,7 +383,8 @@ def run_program(name: str, *arguments) -> subprocess.CompletedProcess:
 def test_report_program(run, page, tmp_path):
     output = tmp_path / "report.html"
     arguments = [
-        "--tables", *run["table_files"], "--figures", *run["figure_files"],
+        "--tables", *run["table_files"], "--run-tables", *run["run_table_files"],
+        "--sidecars", *run["sidecar_files"], "--figures", *run["figure_files"],
         "--funnels", *run["funnel_files"], "--influences", *run["influence_files"],
         "--scores", *run["score_files"],
         "--candidates", *run["candidate_files"], "--cards", *run["card_files"],
@@ -365,7 +407,7 @@ def test_card_and_plot_programs(run, tmp_path):
     scores, candidates = run["score_files"][0], run["candidate_files"][0]
     done = run_program("plot_influence.py", "--scores", scores, "--output", tmp_path / "i.svg")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "i.svg").read_bytes() == run["figure_files"][-1].read_bytes()
+    assert (tmp_path / "i.svg").read_bytes() == run["figure_files"][3].read_bytes()
     done = run_program(
         "plot_scores.py", "--table", run["table_files"][0], "--output", tmp_path / "s.svg",
         "--recipe", '{"name": "main"}',

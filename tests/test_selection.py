@@ -138,11 +138,6 @@ def test_summary_by_hand():
     rows.append(scored(9, -0.5))  # a worse problem of the best passage counts nothing
     found = influence_card.summary("main", rows, 4, 7, texts)
     assert (found["passages"], found["picked"], found["subtasks"]) == (10, 4, ["a", "b"])
-    web = found["groups"]["source"]["web"]
-    assert (web["passages"], web["share"], web["share_of_picked"]) == (8, 0.8, 1.0)
-    assert (web["lowest"], web["median"], web["highest"]) == (0.2, 0.55, 0.9)
-    assert found["groups"]["source"]["wiki"]["share_of_picked"] == 0
-    assert found["groups"]["all"]["all"]["tenth"] == pytest.approx(0.09)
     assert found["overlap"]["expected"] == 1.6
     assert 0 <= found["overlap"]["random"] <= 4
     assert found["overlap"]["best for a alone"] == 4

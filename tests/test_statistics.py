@@ -105,12 +105,26 @@ def test_mcnemar_like_scipy(first, second):
         assert stats.mcnemar(first, second) == pytest.approx(theirs, rel=1e-9)
 
 
-def test_mcnemar_like_statsmodels():
-    tables = pytest.importorskip(
-        "statsmodels.stats.contingency_tables", reason="statsmodels is not installed"
-    )
-    theirs = tables.mcnemar([[10, 4], [17, 30]], exact=True).pvalue
-    assert stats.mcnemar(4, 17) == pytest.approx(theirs)
+def test_like_statsmodels():
+    """Random cases and what statsmodels 0.15.0 says: proportion_confint, mcnemar, multipletests."""
+    for successes, n, confidence, low, high in (
+        (0, 12, 0.95, 0.0, 0.24249400665524),
+        (3, 17, 0.9, 0.07281446654707, 0.36896697806903),
+        (211, 500, 0.95, 0.37946637498097, 0.46572302213103),
+        (1319, 1319, 0.99, 0.99499492913318, 1.0),
+        (487, 976, 0.95, 0.46767258328916, 0.53028627017434),
+    ):
+        assert stats.wilson(successes, n, confidence) == pytest.approx((low, high), abs=1e-12)
+    for first, second, chance in (
+        (4, 17, 0.007197380065918),
+        (0, 6, 0.03125),
+        (33, 52, 0.050250895335291),
+        (120, 87, 0.025899541336069),
+    ):
+        assert stats.mcnemar(first, second) == pytest.approx(chance, abs=1e-12)
+    raw = [0.0207, 0.0047, 0.0827, 0.2972, 0.0034, 0.1069, 0.153, 0.3557, 0.3047]
+    corrected = [0.1449, 0.0376, 0.4962, 0.8916, 0.0306, 0.5345, 0.612, 0.8916, 0.8916]
+    assert stats.holm(raw) == pytest.approx(corrected)
 
 
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9))
@@ -148,11 +162,53 @@ def test_paired_bootstrap():
         stats.paired_bootstrap([[]], 0.95, random.Random(3))
 
 
+def test_bootstrap_like_scipy():
+    """Percentile intervals of a mean, and of a mean of two means, on random verdicts."""
+    scipy_stats = pytest.importorskip("scipy.stats")
+    draw = np.random.default_rng(8)
+    parts = [draw.choice([-1.0, 0.0, 0.5, 1.0], size) for size in (60, 150)]
+
+    def average(*samples, axis=-1):
+        return sum(np.mean(sample, axis=axis) for sample in samples) / len(samples)
+
+    for samples in (parts[:1], parts):
+        theirs = scipy_stats.bootstrap(
+            samples, average, method="percentile", n_resamples=10_000, vectorized=True, rng=draw
+        ).confidence_interval
+        mean, low, high = stats.paired_bootstrap(samples, 0.95, random.Random(5))
+        error = 0.1 * (theirs.high - theirs.low) / 4  # of a quantile of 10,000 draws, generously
+        assert mean == pytest.approx(average(*samples))
+        assert (low, high) == pytest.approx((theirs.low, theirs.high), abs=error)
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=7))
+@settings(max_examples=15, deadline=None)
+def test_sign_flip_like_scipy(differences):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    theirs = scipy_stats.permutation_test(
+        [differences, [0] * len(differences)],
+        lambda one, other, axis: np.abs(np.sum(one - other, axis=axis)),
+        permutation_type="samples", alternative="greater", vectorized=True, n_resamples=np.inf,
+    )  # fmt: skip
+    assert stats.sign_flip(differences) == pytest.approx(theirs.pvalue)
+
+
 def test_holm_by_hand():
     assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert stats.holm([0.9, 0.8]) == [1.0, 1.0]
     assert stats.holm([]) == []
     assert stats.holm([0.02]) == [0.02]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=7))
+@settings(max_examples=40, deadline=None)
+def test_holm_is_the_closed_test_of_bonferroni(values):
+    """A hypothesis falls if every set of hypotheses that holds it falls by Bonferroni."""
+    places = range(len(values))
+    sets = [s for size in places for s in itertools.combinations(places, size + 1)]
+    for place, corrected in enumerate(stats.holm(values)):
+        largest = max(len(s) * min(values[i] for i in s) for s in sets if place in s)
+        assert corrected == pytest.approx(min(1.0, largest))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from jz3 import figures, table_text, tables
+from jz3 import evidence, figures, table_text, tables
 from jz3.io import UserError, file_digest, write_table
-from jz3.records import GRADES
+from jz3.published import read_published
+from jz3.records import ANSWERS, GRADES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAPER = ROOT / "resources" / "paper" / "main.csv"
@@ -33,7 +34,8 @@ def write_grades(
         for sample, mark in enumerate(marks)
     ]  # fmt: skip
     path = results / "evaluation" / model / mode / benchmark / "grades.parquet"
-    write_table(path, rows, GRADES, {"program": "test"})
+    write_table(path, rows, GRADES, {"program": "test", "code": "of the grader"})
+    write_table(path.with_name("answers.parquet"), [], ANSWERS, {"code": f"of {model}"})
     return path
 
 
@@ -66,7 +68,7 @@ def cells(rows) -> dict:
 
 
 def test_published_table_is_whole_and_its_averages_hold():
-    published = tables.read_published(PAPER)
+    published = read_published(PAPER)
     assert published.benchmarks == tuple(SIX)
     assert len(published.values) == 18
     assert published.values["JiuZhang3.0-7B"] == {
@@ -167,6 +169,63 @@ def test_verdicts_against_a_published_row(tmp_path):
     assert "Against the paper" in table_text.markdown(table_text.layout(made))
 
 
+def test_a_value_that_only_rounding_puts_outside_is_inside(tmp_path):
+    """190 of 200: the interval ends at 97.26; the paper prints 97.3, which may be 97.25."""
+    path = write_grades(tmp_path, "ours", "mawps", marks(190, 200))
+    beside = {"ours": {"paper_row": "JiuZhang3.0-7B"}}
+    settings = recipe(models=["ours"], benchmarks=["mawps"], rows=beside)
+    cell = cells(tables.build("t", [path], PAPER, settings, 1))["ours", "mawps"]
+    assert float(cell["high"]) < float(cell["paper"]) == 97.3
+    assert cell["verdict"] == "within noise"
+
+
+def test_every_cell_says_why_it_has_no_comparison(tmp_path):
+    """Not published, unknown, not run: three different things, and none of them a blank."""
+    names = ["gsm8k", "carp_en", "tabmwp"]
+    paths = [write_grades(tmp_path, "ours", name, marks(5, 9)) for name in names]
+    settings = recipe(
+        models=["ours"], benchmarks=names, rows={"ours": {"paper_row": "ChatGLM-Math-32B"}}
+    )
+    made = tables.build("t", paths, PAPER, settings, 1)
+    ours = [row for row in made if row["row"] == "ours"]
+    assert {row["benchmark"]: (row["paper"], row["verdict"]) for row in ours} == {
+        "gsm8k": ("82.6", "below"),
+        "carp_en": ("", "not published"),
+        "tabmwp": ("", "unknown"),
+        "average": ("", ""),
+        "math500": ("40.6", "not run"),
+    }
+    paper = {row["row"]: row["verdict"] for row in made if row["benchmark"] == "gsm8k"}
+    assert paper["GPT-4"] == "not run"
+    assert paper["ChatGLM-Math-32B"] == ""
+    text = table_text.markdown(table_text.layout(made))
+    lines = [re.sub(" +", " ", line) for line in text.splitlines() if line.startswith("| ours")]
+    assert "| ours | carp\\_en | not published | 55.6 \\[26.7, 81.1\\] | - | - |" in lines
+    assert "| ours | tabmwp | unknown | 55.6 \\[26.7, 81.1\\] | - | - |" in lines
+    assert "| ours | math500 | 40.6 | - | - | not run |" in lines
+    assert "no source at hand verifies it" in text
+    header = next(line for line in text.splitlines() if line.startswith("| model"))
+    assert "math500" not in header
+    alone = tables.build("t", paths, None, settings, 1)
+    assert {row["verdict"] for row in alone if row["benchmark"] != "average"} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"verdict": "released"}, "graded by the authors' released rules, on"),
+        ({"verdict": "strict"}, "graded by this workflow's strict rules, on"),
+        ({"sizes": {"asdiv": 200}}, "asdiv (all 200 problems), word"),
+        ({"subsets": ["asdiv"]}, "asdiv (a fixed 200 problems), word"),
+        ({"subsets": ["asdiv"], "sizes": {"asdiv": 2305}}, "asdiv (a fixed 200 of 2,305 problems)"),
+    ],
+)
+def test_caption_says_whose_verdict_and_which_problems(grades, changes, says):
+    sheet = table_text.layout(tables.build("main", grades, PAPER, recipe(**changes), 1))
+    assert says in sheet.caption
+    assert says in table_text.latex(sheet).replace("\\_", "_")
+
+
 def test_several_samples_are_averaged(tmp_path):
     paths = [
         write_grades(tmp_path, "base", "asdiv", ["10", "00", "00", "01"]),
@@ -197,7 +256,8 @@ def test_order_is_the_configurations_and_bytes_are_stable(grades):
 GOLDEN = """\
 # Table main
 
-Accuracy in percent, natural-language solutions (cot).
+Accuracy in percent, natural-language solutions (cot), graded by this workflow's strict rules, on \
+asdiv (a fixed 200 of 2,305 problems), word\\_problems (100 problems).
 
 | model |  | asdiv | word\\_problems | average |
 | --- | --- | ---: | ---: | ---: |
@@ -205,12 +265,14 @@ Accuracy in percent, natural-language solutions (cot).
 | base | this run | 3.5 \\[1.7, 7.0\\] 7/200 | 2.0 \\[0.6, 7.0\\] 2/100 | 2.8 \\[1.6, 5.8\\] |
 | jiuzhang | this run | 22.5\\* \\[17.3, 28.8\\] 45/200 | 4.0 \\[1.6, 9.8\\] 4/100 | 13.2 \\[10.4, 17.5\\] |
 
-- This run: asdiv (n = 200, subset), word\\_problems (n = 100); 95 % Wilson intervals; \
-correct/answers; graded by the strict rules.
-- average: unweighted mean of the benchmarks of this table.
+- In brackets: 95 % Wilson intervals. k/n: correct of all answers.
+- average: unweighted mean of the benchmarks of this table; the paper's is over other benchmarks, \
+and left out.
 - \\*: differs from base on the same problems (exact McNemar test, corrected by Holm over the \
 table, p \\< 0.05).
-- Paper: as published by the authors, on the full test sets; "-": not published.
+- Points over base: 95 % paired bootstrap intervals.
+- Paper: as published by the authors, on the full test sets; "-": not published. Rows that no model \
+of this table replicates were not run.
 - By the released rules the correct answers are: jiuzhang on asdiv 46.
 """
 
@@ -218,7 +280,8 @@ table, p \\< 0.05).
 def test_golden_markdown(grades, tmp_path):
     paper = tmp_path / "paper.csv"
     paper.write_text("model,asdiv,average,source,note\nTiny_1,30.0,30.0,a table,\n")
-    rows = tables.build("main", grades, paper, recipe(subsets=["asdiv"]), 1)
+    settings = recipe(subsets=["asdiv"], sizes={"asdiv": 2305})
+    rows = tables.build("main", grades, paper, settings, 1)
     text = table_text.markdown(table_text.layout(rows))
     assert text.split("\n## ")[0].strip() == GOLDEN.strip()
     assert "| jiuzhang | asdiv | +19.0 |" in text
@@ -339,6 +402,7 @@ def build_arguments(grades, folder: Path, settings: dict) -> list:
         "--name", "main", "--grades", *grades, "--paper", PAPER, "--seed", 3,
         "--recipe", json.dumps(settings), "--csv", folder / "main.csv",
         "--markdown", folder / "main.md", "--latex", folder / "main.tex",
+        "--sidecar", folder / "main.json", "--code", "of the table",
     ]  # fmt: skip
 
 
@@ -348,10 +412,30 @@ def test_program_writes_three_forms_and_fails_in_one_line(grades, tmp_path):
     rows = tables.read_csv(tmp_path / "main.csv")
     assert (tmp_path / "main.md").read_text() == table_text.markdown(table_text.layout(rows))
     assert (tmp_path / "main.tex").read_text() == table_text.latex(table_text.layout(rows))
+    made = evidence.read(tmp_path / "main.json")
+    assert made["made_by"]["code"] == "of the table"
+    assert made["published"] == {"file": str(PAPER), "sha256": file_digest(PAPER)}
+    found = {(n["row"], n["benchmark"]): n for n in made["numbers"]}
+    shown = [row for row in rows if row["score"]]
+    assert set(found) == {(row["row"], row["benchmark"]) for row in shown}
+    names = ["evaluation/jiuzhang/cot/asdiv/grades.parquet",
+             "evaluation/jiuzhang/cot/word_problems/grades.parquet"]  # fmt: skip
+    assert found["jiuzhang", "asdiv"]["files"] == names[:1]
+    assert found["jiuzhang", "average"]["files"] == names
+    assert found["GPT-4", "asdiv"]["files"] == [str(PAPER)]
+    assert found["jiuzhang", "asdiv"]["score"] == 22.5
+    behind = made["files"][names[0]]
+    assert behind["sha256"] == file_digest(grades[2])
+    assert behind["made_by"]["code"] == "of the grader"
+    assert behind["answers"]["made_by"]["code"] == "of jiuzhang"
     failed = run_program("build_table.py", *build_arguments(grades[:1], tmp_path / "x", recipe()))
     assert failed.returncode == 1
     assert len(failed.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "x").exists()
+    answers = grades[0].with_name("answers.parquet")
+    answers.unlink()
+    failed = run_program("build_table.py", *build_arguments(grades, tmp_path, recipe()))
+    assert f"{answers}: no such file" in failed.stderr
 
 
 def test_program_takes_an_empty_paper(grades, tmp_path):

@@ -24,8 +24,9 @@ def project(tmp_path_factory):
 
 def test_whole_chain(project):
     results = project.folder / "results/tests"
-    for form in ("csv", "md", "tex"):
-        assert (results / f"tables/main.{form}").stat().st_size > 100
+    for table in ("main", "tool", "cost", "influence"):
+        for form in ("csv", "md", "tex", "json"):
+            assert (results / f"tables/{table}.{form}").stat().st_size > 100
     assert (results / "report.html").stat().st_size > 10_000
     assert len(list((results / "figures").glob("*.svg"))) >= 3
     for corpus in ("cot", "tool"):
@@ -85,7 +86,7 @@ def test_a_changed_comment_reruns_nothing(project):
 
 
 REPORTS = {"build_table", "plot_scores", "report"}
-GRADES = {"answer_benchmark", "grade_answers", *REPORTS}
+GRADES = {"answer_benchmark", "grade_answers", "build_cost_table", *REPORTS}
 
 
 @pytest.mark.parametrize(
@@ -96,13 +97,15 @@ GRADES = {"answer_benchmark", "grade_answers", *REPORTS}
             {"train_model", "plot_losses", *GRADES},
         ),
         ({"evaluation": {"max_new_tokens": 40}}, GRADES),
-        ({"tables": {"main": {"models": ["base", "jiuzhang"]}}}, REPORTS),
+        ({"tables": {"main": {"verdict": "released"}}}, REPORTS),
+        ({"evaluation": {"confidence": 0.9}}, {"build_influence_table", *REPORTS}),
+        ({"tables": {"main": {"models": ["base", "jiuzhang"]}}}, {"build_cost_table", *REPORTS}),
         (
             {"filtering": {"similarity": 0.9}},
             {"filter_problems", "data_card", "pack_corpus", "train_model", "plot_losses", *GRADES},
         ),
     ],
-    ids=["learning rate", "answer length", "table rows", "filter"],
+    ids=["learning rate", "answer length", "verdict", "confidence", "table rows", "filter"],
 )
 def test_a_changed_setting_reruns_its_stage_and_what_follows(project, overlay, rules):
     assert project.planned(overlay=overlay) == rules
@@ -177,7 +180,8 @@ def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
     first, again = project.products(), project.products("results/killed")
     assert set(first) == set(again)
     different = {name for name in first if first[name] != again[name]}
-    assert different <= {"report.html"}  # it shows where the results lie
+    # the report shows where the results lie, the costs how long it took
+    assert different <= {"report.html", *(f"tables/cost.{f}" for f in ("csv", "md", "tex"))}
 
 
 def test_the_papers_run_is_planned(project):

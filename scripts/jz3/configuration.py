@@ -17,6 +17,9 @@ _CHECKPOINT_KEYS = {
     "random": {"hidden_size", "intermediate_size", "layers", "heads", "vocabulary"},
 }
 
+# Tables about the run itself, which need no entry (rules/tables.smk).
+RUN_TABLES = ("cost", "influence")
+
 
 def mistakes(config: dict[str, Any], schema: dict[str, Any], root: Path) -> list[str]:
     """Every mistake in `config`, one readable line each (empty: the configuration is sound).
@@ -203,6 +206,8 @@ def _references(config: dict[str, Any]) -> list[str]:
         for other in entry.get("finetune", []):
             refer(f"{place}.finetune", other, "finetuning")
     for name, entry in config["tables"].items():
+        if name in RUN_TABLES:
+            lines.append(f"tables.{name}: every run makes a table of this name; rename yours.")
         for other in entry["models"]:
             refer(f"tables.{name}.models", other, "models")
         for other in entry["benchmarks"]:

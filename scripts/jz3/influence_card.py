@@ -1,15 +1,15 @@
-"""What the influence scores say, for a reader: how they spread, what they choose, at both ends.
+"""What the influence scores say, for a reader: what they choose, and the texts at both ends.
 
 `summary` counts, `card` writes Markdown. A score means little by itself; what "influential" means
-on some run shows in which sources and levels rise to the top, how strongly length does, how far the
-choice is from chance, and in the texts at both ends.
+on some run shows in how strongly length rises to the top, how far the choice is from chance, and in
+the texts at both ends (and, by source and level, in the table `influence`).
 """
 
-from collections.abc import Sequence
-from statistics import median, quantiles
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from . import io, selection
+from . import draws, io, records, selection
 from .table_text import escape_markdown
 
 EXTREMES = 10  # highest and lowest passages
@@ -18,12 +18,16 @@ SHARE = 0.1  # of the passages, where no distillation says how many are picked
 
 
 def summary(
-    name: str, scores: Sequence[dict], picked: int, seed: int, texts: "Texts"
+    name: str,
+    scores: Sequence[dict],
+    picked: int,
+    seed: int,
+    texts: Callable[[Sequence[dict]], dict[str, dict[str, str]]],
 ) -> dict[str, Any]:
     """Counts and extremes of one entry of `influence`, as `card` shows them.
 
     scores: rows of `records.SCORES`; picked: how many passages are chosen by them (0: a tenth);
-    texts: where the texts of a candidate are looked up. Each passage counts with its best
+    texts: gives the texts of some of these rows (`texts_of`). Each passage counts with its best
     candidate.
     """
     best = selection.best_candidates(scores, len(scores))
@@ -39,16 +43,6 @@ def summary(
         "passages": len(best),
         "picked": count,
         "subtasks": subtasks,
-        "groups": {
-            "all": {"all": spread(best, top, best)},
-            **{
-                key: {
-                    group: spread([row for row in best if row[key] == group], top, best, key)
-                    for group in sorted({row[key] for row in best})
-                }
-                for key in ("source", "level")
-            },
-        },
         "overlap": {
             "random": overlap(top, drawn[:count]),
             "expected": count * count / len(best),
@@ -73,53 +67,22 @@ def summary(
     }
 
 
-class Texts:
-    """Looks up the texts of candidates: PROBLEMS and PASSAGES tables, read in part."""
-
-    def __init__(self, candidates: str, passages: str):
-        self.candidates, self.passages = candidates, passages
-
-    def __call__(self, rows: Sequence[dict]) -> dict[str, dict[str, str]]:
-        """question, solution and passage by problem_id."""
-        import pyarrow.parquet as pq
-
-        problems = pq.read_table(
-            self.candidates,
-            columns=["problem_id", "passage_id", "question", "solution"],
-            filters=[("problem_id", "in", [row["problem_id"] for row in rows])],
-        ).to_pylist()
-        passages = pq.read_table(
-            self.passages,
-            columns=["passage_id", "text"],
-            filters=[("passage_id", "in", [row["passage_id"] for row in rows])],
-        ).to_pylist()
-        by_passage = {row["passage_id"]: row["text"] for row in passages}
-        return {
-            row["problem_id"]: {
-                "question": row["question"],
-                "solution": row["solution"],
-                "passage": by_passage.get(row["passage_id"], ""),
-            }
-            for row in problems
-        }
-
-
-def spread(
-    rows: Sequence[dict], top: Sequence[dict], whole: Sequence[dict], key: str = ""
-) -> dict[str, float]:
-    """Count and quantiles of a group's totals, and its share of all passages and of the top."""
-    values = [row["total"] for row in rows]
-    tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values * 9
-    inside = {row["passage_id"] for row in rows}
+def texts_of(
+    candidates: str | Path, passages: str | Path, rows: Sequence[dict]
+) -> dict[str, dict[str, str]]:
+    """question, solution and passage of scored problems, by problem_id, from their two tables."""
+    sources = draws.passages_of(passages, {row["passage_id"] for row in rows})
+    wanted = {row["problem_id"] for row in rows}
+    columns = ["problem_id", "passage_id", "question", "solution"]
     return {
-        "passages": len(rows),
-        "lowest": min(values),
-        "tenth": tenths[0],
-        "median": median(values),
-        "ninetieth": tenths[8],
-        "highest": max(values),
-        "share": len(rows) / len(whole),
-        "share_of_picked": sum(row["passage_id"] in inside for row in top) / len(top),
+        row["problem_id"]: {
+            "question": row["question"],
+            "solution": row["solution"],
+            "passage": sources[row["passage_id"]]["text"] if row["passage_id"] in sources else "",
+        }
+        for piece in io.scan_table(candidates, records.PROBLEMS, columns)
+        for row in piece.to_pylist()
+        if row["problem_id"] in wanted
     }
 
 
@@ -158,9 +121,6 @@ def overview(found: dict[str, Any]) -> str:
         f"{passages:,} passages, each by the best problem that was written from it, scored for"
         f" {escape_markdown(', '.join(found['subtasks']))}. A score is a mean cosine, between -1"
         " and 1; only its order counts.",
-        "## How the scores spread",
-        f"The picked are the best {picked:,}.",
-        *(_spreads(key, groups) for key, groups in found["groups"].items()),
         f"Rank correlation of the scores with the problems' length in tokens: {length}.",
         f"## What the best {picked:,} have in common with other choices of as many",
         _table(["choice", "in common"], _overlaps(found["overlap"]), 1),
@@ -175,22 +135,6 @@ def _table(header: list[str], rows: Sequence[Sequence[str]], left: int) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.3f}"
-
-
-def _spreads(key: str, groups: dict[str, dict]) -> str:
-    numbers = ("lowest", "tenth", "median", "ninetieth", "highest")
-    rows = [
-        [
-            escape_markdown(name),
-            f"{group['passages']:,}",
-            *(_signed(group[number]) for number in numbers),
-            f"{100 * group['share']:.0f} %",
-            f"{100 * group['share_of_picked']:.0f} %",
-        ]
-        for name, group in sorted(groups.items(), key=lambda item: -item[1]["median"])
-    ]
-    header = ["passages", "lowest", "10 % below", "median", "90 % below", "highest"]
-    return _table(["" if key == "all" else key, *header, "of all", "of the picked"], rows, 1)
 
 
 def _overlaps(counts: dict[str, float]) -> list[list[str]]:

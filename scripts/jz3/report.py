@@ -16,7 +16,17 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from . import influence_card, markdown_html, table_text, tables
+from . import (
+    costs,
+    evidence,
+    grids,
+    influence_card,
+    influence_table,
+    markdown_html,
+    report_facts,
+    table_text,
+    tables,
+)
 from .inks import PAGE_COLOURS
 from .io import UserError, read_json, table_origin
 
@@ -32,6 +42,8 @@ def render(
     *,
     name: str,
     table_files: Sequence[Path],
+    run_table_files: Sequence[Path] = (),
+    sidecar_files: Sequence[Path] = (),
     figure_files: Sequence[Path] = (),
     funnel_files: Sequence[Path] = (),
     influence_files: Sequence[Path] = (),
@@ -46,18 +58,38 @@ def render(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     table_rows = [tables.read_csv(path) for path in table_files]
+    sheets = [table_text.layout(rows) for rows in table_rows]
+    run_files = {Path(path).stem: path for path in run_table_files}
+    cost_rows = grids.read_csv(run_files["cost"], costs.CSV_COLUMNS) if "cost" in run_files else []
+    influence_rows = (
+        influence_table.read_csv(run_files["influence"]) if "influence" in run_files else []
+    )
+    counts = [read_json(path) for path in funnel_files]
+    sidecars = [evidence.read(path) for path in sidecar_files]
+    behind = report_facts.evidence(sidecars)
     products = [*score_files, *candidate_files]
     page = environment.from_string(_text(TEMPLATE)).render(
         name=name,
         kind=kind_of_run(configuration),
-        sheets=[table_text.layout(rows) for rows in table_rows],
-        evidence_rows=_evidence(table_rows),
-        figures=[_figure(path, place) for place, path in enumerate(figure_files, 1)],
-        funnels=[{"name": _label(path), "parts": funnel(read_json(path))} for path in funnel_files],
+        glance=report_facts.glance(table_rows, counts, cost_rows),
+        sheets=sheets,
+        places={row["name"]: f"file-{place}" for place, row in enumerate(behind, 1)},
+        behind=behind,
+        makers=report_facts.makers(sidecars),
+        figures=_figures(figure_files, [sheet.name for sheet in sheets]),
+        funnels=[
+            {"name": _label(path), "parts": funnel(part)}
+            for path, part in zip(funnel_files, counts, strict=True)
+        ],
+        cost=costs.layout(cost_rows) if cost_rows else None,
+        influence=influence_table.layout(influence_rows, _confidence(table_rows))
+        if influence_rows
+        else None,
         influences=[_influence(path) for path in influence_files],
         cards=[_card(path) for path in card_files],
         disagreements=_disagreements(disagreement_files),
         origins=[{"name": _label(path), "text": _origin(path)} for path in products],
+        environment=report_facts.environment(),
         packages=_packages(products),
         configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
     )
@@ -127,24 +159,32 @@ def kind_of_run(configuration: dict[str, Any]) -> list[str]:
 # ---------------------------------------------------------------- tables
 
 
-def _evidence(table_rows: Sequence[list[dict[str, str]]]) -> list[list[str]]:
-    """Grades files behind the tables, each once, with digest."""
-    found = {
-        row["source"]: row["grades_digest"]
-        for rows in table_rows
-        for row in rows
-        if row["kind"] == tables.OURS and row["benchmark"] != tables.AVERAGE
-    }
-    return [[source, found[source]] for source in sorted(found)]
+def _confidence(table_rows: Sequence[list[dict[str, str]]]) -> float:
+    """Level of the intervals, which is the same in all tables of a run."""
+    return next(float(r["confidence"]) for rows in table_rows for r in rows if r["confidence"])
 
 
 # ---------------------------------------------------------------- figures
 
 
-def _figure(path: str | Path, place: int) -> dict[str, Any]:
-    stem = Path(path).stem
-    name = stem.replace("_", " ").replace("-", " ")
-    return {"name": name[:1].upper() + name[1:], "svg": inline_svg(path, f"f{place}-", name)}
+def _figures(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Figures by where they belong: the name of a table, or ":losses", ":funnels", ":influence"."""
+    found: dict[str, list[dict[str, Any]]] = {
+        place: [] for place in (*names, ":losses", ":funnels", ":influence")
+    }
+    for place, path in enumerate(map(Path, files), 1):
+        kind, _, name = path.stem.partition(".")
+        titles = {
+            "scores": f"Scores of table {name}",
+            "losses": "Loss per supervised token against tokens seen",
+            "funnels": "Kept, and left out",
+            "influence": f"Influence scores of {name}",
+        }
+        if kind not in titles or (kind == "scores" and name not in names):
+            raise UserError(f"{path}: the report has no place for a figure of this name.")
+        svg = inline_svg(path, f"f{place}-", titles[kind])
+        found[name if kind == "scores" else f":{kind}"].append({"name": titles[kind], "svg": svg})
+    return found
 
 
 def inline_svg(path: str | Path, prefix: str, title: str) -> Markup:
@@ -273,7 +313,8 @@ def _disagreements(files: Sequence[Path]) -> dict[str, Any]:
     for path in map(Path, files):
         run = "/".join(path.parts[-4:-1])
         lines = list(csv.DictReader(text_io.StringIO(_text(path), newline="")))
-        counts.append([run, str(len(lines))])
+        only = [sum(line.get(name) == "True" for line in lines) for name in tables.GRADERS]
+        counts.append([run, str(len(lines)), *map(str, only)])
         for line in lines:
             header += [key for key in line if key is not None and key not in header]
         rows += [{"run": run} | line for line in lines[:MOST_ROWS]]
@@ -282,7 +323,7 @@ def _disagreements(files: Sequence[Path]) -> dict[str, Any]:
         "header": ["run", *header],
         "rows": [[_shorten(row.get(key) or "") for key in ["run", *header]] for row in shown],
         "counts": counts,
-        "total": sum(int(count) for _, count in counts),
+        "total": sum(int(row[1]) for row in counts),
     }
 
 

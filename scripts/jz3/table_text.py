@@ -1,22 +1,26 @@
-"""A result table for readers: one layout, rendered as Markdown, as LaTeX, and by the report."""
+"""A table of scores for readers: one layout, as Markdown, as LaTeX, and for the report."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .tables import AVERAGE, GRADERS, OURS, PAPER
+from . import grids
+from .grids import Grid, chance, interval, number
+from .published import AVERAGE
+from .tables import GRADERS, NOT_RUN, OURS, PAPER
 
 MODES = {"cot": "natural-language solutions", "tool": "solutions by program"}
+RULES = {"strict": "this workflow's strict rules", "released": "the authors' released rules"}
 
 
 @dataclass
 class Cell:
-    """What one cell shows: `score`, and beside ours `interval` and `count` ("45/200")."""
+    """What one cell shows: `score`, and beside ours `interval`, `count` ("45/200") and `source`."""
 
     score: str
     interval: str = ""
     count: str = ""
     marked: bool = False
+    source: str = ""
 
 
 @dataclass
@@ -30,82 +34,48 @@ class Line:
 
 @dataclass
 class Sheet:
-    """A table ready to print: the main part and two lists of comparisons (empty if none)."""
+    """A table ready to print: the main part, and the comparisons that follow from it."""
 
     name: str
     caption: str
     benchmarks: list[str]
     lines: list[Line]
     notes: list[str]
-    gains: list[list[str]] = field(default_factory=list)
-    against: list[list[str]] = field(default_factory=list)
-    reference: str = ""
+    comparisons: list[Grid] = field(default_factory=list)
 
-    @property
-    def gain_header(self) -> list[str]:
-        """Columns of `gains`."""
-        return ["model", "benchmark", f"points over {self.reference}", "interval", "p (Holm)"]
+    def grid(self, counts: bool) -> Grid:
+        """The main part; a second line of a cell holds the interval, and the count if wanted."""
 
-    @property
-    def against_header(self) -> list[str]:
-        """Columns of `against`."""
-        return ["model", "benchmark", "this run", "paper", "difference", "verdict"]
+        def text(cell: Cell) -> str:
+            below = " ".join(filter(None, [cell.interval, cell.count if counts else ""]))
+            return cell.score + "*" * cell.marked + (f"\n{below}" if below else "")
 
-
-def number(text: str, signed: bool = False) -> str:
-    """A CSV number with one decimal ("-" where there is none), with a true minus sign."""
-    if not text:
-        return "-"
-    shown = f"{float(text):+.1f}" if signed else f"{float(text):.1f}"
-    return "0.0" if float(shown) == 0 else shown.replace("-", "\N{MINUS SIGN}")
-
-
-def interval(low: str, high: str, signed: bool = False) -> str:
-    """[low, high] with one decimal each; empty where there is none."""
-    return f"[{number(low, signed)}, {number(high, signed)}]" if low else ""
-
-
-def chance(text: str) -> str:
-    """A p value for readers."""
-    return "-" if not text else "< 0.001" if float(text) < 0.001 else f"{float(text):.3f}"
+        rows = [[line.label, line.kind, *map(text, line.cells)] for line in self.lines]
+        header = ["model", "", *self.benchmarks]
+        return Grid(f"Table {self.name}", header, rows, 2, self.caption, self.notes)
 
 
 def layout(rows: Sequence[dict[str, str]]) -> Sheet:
     """Arrange the rows of one table (`tables.build`, `tables.read_csv`)."""
     ours = [row for row in rows if row["kind"] == OURS]
-    benchmarks = list(dict.fromkeys(row["benchmark"] for row in rows))
+    benchmarks = list(dict.fromkeys(row["benchmark"] for row in ours))
     by_model: dict[tuple[str, str], list[dict]] = {}
     for row in rows:
-        by_model.setdefault((row["kind"], row["row"]), []).append(row)
+        if row["kind"] != NOT_RUN:
+            by_model.setdefault((row["kind"], row["row"]), []).append(row)
     level = 1 - float(ours[0]["confidence"])
     lines = [
         Line(model, kind, [_cell(row, level) for row in part])
         for (kind, model), part in sorted(by_model.items(), key=lambda item: item[0][0] != PAPER)
     ]
-    sheet = Sheet(
+    return Sheet(
         name=rows[0]["table"],
-        caption=f"Accuracy in percent, {MODES[rows[0]['mode']]} ({rows[0]['mode']}).",
+        caption=_caption(ours),
         benchmarks=benchmarks,
         lines=lines,
         notes=_notes(rows, ours, benchmarks, level),
-        reference=ours[0]["row"],
+        comparisons=[part for part in (_against(rows), _gains(ours)) if part.rows],
     )
-    sheet.gains = [
-        [
-            row["row"], row["benchmark"], number(row["gain"], signed=True),
-            interval(row["gain_low"], row["gain_high"], signed=True), chance(row["p"]),
-        ]
-        for row in ours if row["gain"]
-    ]  # fmt: skip
-    sheet.against = [
-        [
-            row["row"], row["benchmark"],
-            f"{number(row['score'])} {interval(row['low'], row['high'])}",
-            number(row["paper"]), number(row["difference"], signed=True), row["verdict"],
-        ]
-        for row in ours if row["paper"]
-    ]  # fmt: skip
-    return sheet
 
 
 def _cell(row: dict[str, str], level: float) -> Cell:
@@ -113,41 +83,89 @@ def _cell(row: dict[str, str], level: float) -> Cell:
     if row["n"]:
         count = f"{row['correct']}/{int(row['n']) * int(row['samples'])}"
     marked = bool(row["p"]) and float(row["p"]) < level
-    return Cell(number(row["score"]), interval(row["low"], row["high"]), count, marked)
+    shown = interval(row["low"], row["high"])
+    return Cell(number(row["score"]), shown, count, marked, row["source"] if count else "")
+
+
+def _caption(ours: list[dict]) -> str:
+    """What is counted, by whose rules, and on which problems."""
+    sizes = {}
+    for row in ours:
+        if row["n"]:
+            n, whole = int(row["n"]), int(row["of"] or 0)
+            if row["subset"] == "yes":
+                part = f"a fixed {n:,}" + (f" of {whole:,} problems" if whole else " problems")
+            else:
+                part = f"all {n:,} problems" if whole == n else f"{n:,} problems"
+            sizes[row["benchmark"]] = f"{row['benchmark']} ({part})"
+    first = ours[0]
+    return (
+        f"Accuracy in percent, {MODES[first['mode']]} ({first['mode']}), graded by"
+        f" {RULES[first['grader']]}, on {', '.join(sizes.values())}."
+    )
+
+
+def _against(rows: Sequence[dict]) -> Grid:
+    """Every score of ours that has a published counterpart, and what was published but not run."""
+    lines = []
+    for row in rows:
+        if row["kind"] != PAPER and row["verdict"]:
+            ours = f"{number(row['score'])} {interval(row['low'], row['high'])}".strip()
+            known = bool(row["paper"])
+            lines.append([
+                row["row"],
+                row["benchmark"],
+                number(row["paper"]) if known else row["verdict"],
+                ours,
+                number(row["difference"], signed=True),
+                row["verdict"] if known else "-",
+            ])  # fmt: skip
+    header = ["model", "benchmark", "paper", "this run", "difference", "verdict"]
+    return Grid("Against the paper", header, lines, 2)
+
+
+def _gains(ours: list[dict]) -> Grid:
+    first = ours[0]["row"]
+    lines = [
+        [
+            row["row"], row["benchmark"], number(row["gain"], signed=True),
+            interval(row["gain_low"], row["gain_high"], signed=True), chance(row["p"]),
+        ]
+        for row in ours if row["gain"]
+    ]  # fmt: skip
+    header = ["model", "benchmark", f"points over {first}", "interval", "p (Holm)"]
+    return Grid(f"Against {first}, on the same problems", header, lines, 2)
 
 
 def _notes(rows, ours: list[dict], benchmarks: list[str], level: float) -> list[str]:
     confidence = f"{100 * (1 - level):g} %"
     first = ours[0]
-    sizes = {}
-    for row in ours:
-        if row["n"]:
-            part = ", subset" if row["subset"] == "yes" else ""
-            sizes[row["benchmark"]] = f"{row['benchmark']} (n = {row['n']}{part})"
-    notes = [
-        f"This run: {', '.join(sizes.values())}; {confidence} Wilson intervals; correct/answers;"
-        f" graded by the {first['grader']} rules."
-    ]
+    notes = [f"In brackets: {confidence} Wilson intervals. k/n: correct of all answers."]
     samples = max(int(row["samples"]) for row in ours if row["samples"])
     if samples > 1:
-        notes.append(f"Each score is the mean over {samples} sampled answers per problem.")
+        notes.append(
+            f"Each score is the mean over {samples} sampled answers per problem; intervals count"
+            " problems, not answers."
+        )
     if AVERAGE in benchmarks:
-        notes.append("average: unweighted mean of the benchmarks of this table.")
+        note = "average: unweighted mean of the benchmarks of this table"
+        paper = [r["score"] for r in rows if r["kind"] == PAPER and r["benchmark"] == AVERAGE]
+        if paper and not any(paper):
+            note += "; the paper's is over other benchmarks, and left out"
+        notes.append(f"{note}.")
     if any(row["p"] for row in ours):
         test = "McNemar" if samples == 1 else "sign-flip"
         notes.append(
             f"*: differs from {first['row']} on the same problems (exact {test} test, corrected by"
             f" Holm over the table, p < {level:.2g})."
         )
+        notes.append(f"Points over {first['row']}: {confidence} paired bootstrap intervals.")
     if any(row["kind"] == PAPER for row in rows):
         notes.append(
-            'Paper: as published by the authors, on the full test sets; "-": not published.'
+            'Paper: as published by the authors, on the full test sets; "-": not published. Rows'
+            " that no model of this table replicates were not run."
         )
-    if any(row["verdict"] for row in ours):
-        notes.append(
-            "within noise: the published value lies in the interval of this run; above, below: this"
-            " run is above or below it."
-        )
+    notes += _verdict_notes(rows)
     other = GRADERS[1 - GRADERS.index(first["grader"])]
     differ = [
         f"{row['row']} on {row['benchmark']} {row['correct_other']}"
@@ -160,99 +178,36 @@ def _notes(rows, ours: list[dict], benchmarks: list[str], level: float) -> list[
     return notes
 
 
-# ---------------------------------------------------------------- Markdown
-
-
-def escape_markdown(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", text.replace("\n", " "))
-
-
-def _markdown_rows(header: list[str], rows: list[list[str]], left: int) -> str:
-    rule = ["---"] * left + ["---:"] * (len(header) - left)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
+def _verdict_notes(rows: Sequence[dict]) -> list[str]:
+    verdicts = {row["verdict"] for row in rows if row["kind"] != PAPER}
+    notes = []
+    if verdicts & {"within noise", "above", "below"}:
+        notes.append(
+            "within noise: the published value lies in the interval of this run; above, below: this"
+            " run is above or below it."
+        )
+    if NOT_RUN in verdicts:
+        notes.append("not run: published, but not among the benchmarks of this table.")
+    if "unknown" in verdicts:
+        notes.append(
+            "unknown: if the paper has a value, no source at hand verifies it, so none is shown"
+            " (resources/paper/README.md)."
+        )
+    return notes
 
 
 def markdown(sheet: Sheet) -> str:
     """The table as GitHub-flavoured Markdown."""
-    header = ["model", "", *map(escape_markdown, sheet.benchmarks)]
-    rows = []
-    for line in sheet.lines:
-        cells = []
-        for cell in line.cells:
-            parts = [cell.score + ("*" if cell.marked else ""), cell.interval, cell.count]
-            cells.append(escape_markdown(" ".join(filter(None, parts))))
-        rows.append([escape_markdown(line.label), line.kind, *cells])
-    blocks = [f"# Table {sheet.name}", sheet.caption, _markdown_rows(header, rows, 2)]
-    blocks.append("\n".join(f"- {escape_markdown(note)}" for note in sheet.notes))
-    for title, head, part in (
-        (f"Against {sheet.reference}", sheet.gain_header, sheet.gains),
-        ("Against the paper", sheet.against_header, sheet.against),
-    ):
-        if part:
-            shown = [[escape_markdown(text) for text in row] for row in part]
-            head = [escape_markdown(text) for text in head]
-            blocks += [f"## {escape_markdown(title)}", _markdown_rows(head, shown, 2)]
-    return "\n\n".join(blocks) + "\n"
-
-
-# ---------------------------------------------------------------- LaTeX
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
-    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"$<$", ">": r"$>$", "|": r"$|$", "\N{MINUS SIGN}": "$-$", '"': "''",
-    "[": "{[}", "]": "{]}", "\n": " ",
-}  # fmt: skip
-
-
-def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is (brackets too, which a `\\\\` before them would swallow)."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
-def _latex_table(caption: str, label: str, columns: str, header: list[str], body: list[str]) -> str:
-    return "\n".join([
-        r"\begin{table}[ht]",
-        r"\centering\small",
-        rf"\caption{{{caption}}}",
-        rf"\label{{tab:{label}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(header) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ])  # fmt: skip
+    parts = [grids.markdown(sheet.grid(counts=True), 1), *map(grids.markdown, sheet.comparisons)]
+    return "\n".join(parts)
 
 
 def latex(sheet: Sheet) -> str:
     """The table as a LaTeX fragment; it needs `\\usepackage{booktabs}` and nothing else."""
-    body: list[str] = []
-    for before, line in zip([None, *sheet.lines], sheet.lines, strict=False):
-        if before and before.kind != line.kind:
-            body.append(r"\midrule")
-        cells = []
-        for cell in line.cells:
-            mark = "$^{*}$" if cell.marked else ""
-            aside = rf" {{\scriptsize {escape_latex(cell.interval)}}}" if cell.interval else ""
-            cells.append(escape_latex(cell.score) + mark + aside)
-        body.append(" & ".join([escape_latex(line.label), line.kind, *cells]) + r" \\")
-    caption = " ".join(escape_latex(text) for text in [sheet.caption, *sheet.notes])
-    header = ["model", "", *map(escape_latex, sheet.benchmarks)]
-    columns = "ll" + "r" * len(sheet.benchmarks)
-    parts = ["% needs \\usepackage{booktabs}"]
-    parts.append(_latex_table(caption, sheet.name, columns, header, body))
-    for title, head, rows in (
-        (f"Table {sheet.name} against {sheet.reference}.", sheet.gain_header, sheet.gains),
-        (f"Table {sheet.name} against the paper.", sheet.against_header, sheet.against),
-    ):
-        if rows:
-            label = f"{sheet.name}-{'gains' if rows is sheet.gains else 'paper'}"
-            lines = [" & ".join(map(escape_latex, row)) + r" \\" for row in rows]
-            columns = "ll" + "r" * (len(head) - 2)
-            head = [escape_latex(text) for text in head]
-            parts.append(_latex_table(escape_latex(title), label, columns, head, lines))
-    return "\n\n".join(parts) + "\n"
+    kinds = [line.kind for line in sheet.lines]
+    turn = kinds.index(OURS)
+    parts = [grids.latex(sheet.grid(counts=False), sheet.name, (turn,) if turn else ())]
+    for number_, part in enumerate(sheet.comparisons, 1):
+        part = Grid(f"Table {sheet.name}: {part.title}", part.header, part.rows, part.left)
+        parts.append(grids.latex(part, f"{sheet.name}-{number_}"))
+    return grids.NEEDS + "\n".join(parts)

@@ -4,32 +4,32 @@ A table is tidy: one row per model and benchmark, every measured number with the
 came from and that file's digest. `table_text` lays the same rows out for readers.
 """
 
-import csv
-import io as text_io
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from . import statistics
+from . import grids, statistics
 from .io import UserError, did_you_mean, digest, file_digest, read_rows, rng
+from .published import AVERAGE, Published, read_published
 from .records import GRADES
 
-# kind: "paper" | "this run". score, low, high, paper in percent; difference (ours - paper) and gain
-# (against the table's first model) in points. n: problems; correct: answers right by `grader`, of
-# n * samples; correct_other: by the other grader. p: exact paired test against the first model,
-# Holm-corrected over the table. verdict: within noise | above | below.
+# kind: "paper" | "this run" | "not run" (published, and no benchmark of this table). score, low,
+# high, paper in percent; difference (ours - paper) and gain (against the table's first model) in
+# points. n: problems, of the `of` that the test set has (empty: unknown); correct: answers right by
+# `grader`, of n * samples; correct_other: by the other grader. p: exact paired test against the
+# first model, Holm-corrected over the table. verdict, where a row of ours has a published
+# counterpart: within noise | above | below | not run | not published (the paper's cell is empty) |
+# unknown (the paper's value is not known here); and "not run" of published rows without a model.
 COLUMNS = (
     "table", "row", "kind", "benchmark", "mode", "score", "low", "high", "n", "correct", "paper",
     "difference", "verdict", "p", "grades_digest", "source", "samples", "grader", "correct_other",
-    "gain", "gain_low", "gain_high", "confidence", "subset", "note",
+    "gain", "gain_low", "gain_high", "confidence", "subset", "of", "note",
 )  # fmt: skip
-AVERAGE = "average"
-PAPER, OURS = "paper", "this run"
+PAPER, OURS, NOT_RUN = "paper", "this run", "not run"
+PRINTED = 0.05  # points by which rounding may have moved a published value
 GRADERS = ("strict", "released")
-_PAPER_FIXED = ("model", AVERAGE, "source", "note")
 
 
 @dataclass(frozen=True)
@@ -55,63 +55,6 @@ class Grades:
     def share(self) -> float:
         """Expected number of problems solved by one answer each."""
         return sum(self.right.values()) / self.samples
-
-
-@dataclass(frozen=True)
-class Published:
-    """A paper's table: per model, per benchmark (and "average") the printed value in percent."""
-
-    benchmarks: tuple[str, ...]
-    values: dict[str, dict[str, float]]
-    sources: dict[str, str]
-    notes: dict[str, str]
-
-
-def read_published(path: str | Path) -> Published:
-    """Read `resources/paper/*.csv`. Raises UserError with the row and column that is wrong."""
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            header, rows = list(reader.fieldnames or []), list(reader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Mend `tables.<name>.paper`.") from None
-    for name in _PAPER_FIXED:
-        if name not in header:
-            raise UserError(f'{path}: column "{name}" is missing.{did_you_mean(name, header)}')
-    benchmarks = tuple(name for name in header if name not in _PAPER_FIXED)
-    for name in benchmarks:
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-            raise UserError(
-                f'{path}: unknown column "{name}"; a column is named like a benchmark of the'
-                " configuration (small letters, digits, _)."
-            )
-    values: dict[str, dict[str, float]] = {}
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise UserError(f"{path}, line {number}: not {len(header)} columns as in the header.")
-        if not row["model"] or row["model"] in values:
-            raise UserError(f'{path}, line {number}: model "{row["model"]}" is empty or repeated.')
-        values[row["model"]] = {
-            name: _percent(row[name], f'{path}, line {number}, column "{name}"')
-            for name in (*benchmarks, AVERAGE)
-            if row[name]
-        }
-    return Published(
-        benchmarks,
-        values,
-        {row["model"]: row["source"] for row in rows},
-        {row["model"]: row["note"] for row in rows},
-    )
-
-
-def _percent(text: str, place: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 100:
-        raise UserError(f'{place}: "{text}" is not a percentage; leave unpublished cells empty.')
-    return value
 
 
 def read_grades(paths: Iterable[str | Path], recipe: dict) -> dict[tuple[str, str], Grades]:
@@ -184,9 +127,10 @@ def build(
     """All rows of table `name`, as text under `COLUMNS`: the paper's first, then ours.
 
     recipe: an entry of `tables` (models, benchmarks, mode, verdict) with `confidence`, and where
-    wanted `rows` ({model: {"paper_row": name}}) and `subsets` (benchmarks of which only a part
-    was run). Rows of the paper without a value in any of the table's benchmarks are left out. Its
-    printed average appears only in a table of exactly its benchmarks; it is never recomputed.
+    wanted `rows` ({model: {"paper_row": name}}), `subsets` (benchmarks of which only a part was
+    run) and `sizes` (problems of a benchmark's whole test set). Rows of the paper without a value
+    in any of the table's benchmarks are left out. Its printed average appears only in a table of
+    exactly its benchmarks; it is never recomputed.
     """
     if AVERAGE in recipe["benchmarks"]:
         raise UserError(f'tables.{name}.benchmarks: "{AVERAGE}" names the average; rename it.')
@@ -200,7 +144,7 @@ def build(
         "table": name,
         "mode": recipe["mode"],
     }
-    rows = [shared | row for row in _paper_rows(published, recipe["benchmarks"], columns)]
+    rows = [shared | row for row in _paper_rows(published, recipe, columns)]
     chances = _chances(measured, recipe)
     for model in recipe["models"]:
         beside = _beside(name, model, published, recipe)
@@ -209,17 +153,21 @@ def build(
             cell |= _gain(measured, name, model, benchmark, recipe, seed)
             if (model, benchmark) in chances:
                 cell["p"] = f"{chances[model, benchmark]:.6g}"
-            if benchmark in beside:
-                cell |= _compare(cell, beside[benchmark])
+            cell |= _compare(cell, beside.get(benchmark, ""))
             rows.append(shared | {"row": model, "kind": OURS, "benchmark": benchmark} | cell)
+        for benchmark, value in beside.items():
+            if isinstance(value, float) and benchmark not in columns:
+                row = {"row": model, "kind": NOT_RUN, "benchmark": benchmark}
+                rows.append(shared | row | {"paper": f"{value:.1f}", "verdict": NOT_RUN})
     return [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows]
 
 
-def _paper_rows(published: Published, benchmarks: list[str], columns: list[str]) -> list[dict]:
-    whole = set(benchmarks) == set(published.benchmarks)
+def _paper_rows(published: Published, recipe: dict, columns: list[str]) -> list[dict]:
+    whole = set(recipe["benchmarks"]) == set(published.benchmarks)
+    replicated = {row.get("paper_row") for row in recipe.get("rows", {}).values()}
     rows = []
     for model, values in published.values.items():
-        if not any(benchmark in values for benchmark in benchmarks):
+        if not any(benchmark in values for benchmark in recipe["benchmarks"]):
             continue
         note = published.notes[model]
         if note.startswith(AVERAGE) and not (whole and AVERAGE in columns):
@@ -232,26 +180,35 @@ def _paper_rows(published: Published, benchmarks: list[str], columns: list[str])
                 "kind": PAPER,
                 "benchmark": benchmark,
                 "score": "" if score is None else f"{score:.1f}",
+                "verdict": NOT_RUN if score is not None and model not in replicated else "",
                 "source": published.sources[model],
                 "note": note if benchmark == columns[-1] else "",
             })  # fmt: skip
     return rows
 
 
-def _beside(name: str, model: str, published: Published, recipe: dict) -> dict[str, float]:
-    """The published values that `model` of ours is to be compared with."""
+def _beside(name: str, model: str, published: Published, recipe: dict) -> dict[str, float | str]:
+    """What `model` of ours is compared with: per benchmark the published value, or why none.
+
+    Empty for a model that replicates no published row. The average only where both tables have the
+    same benchmarks.
+    """
     row = recipe.get("rows", {}).get(model, {}).get("paper_row")
-    if not row or not published.values:
+    if not row:
         return {}
-    if row not in published.values:
+    if published.values and row not in published.values:
         raise UserError(
             f'models.{model}.paper_row: table {name} has no published row "{row}".'
             f"{did_you_mean(row, published.values)}"
         )
-    values = dict(published.values[row])
+    values = dict(published.values.get(row, {}))
     if set(recipe["benchmarks"]) != set(published.benchmarks):
         values.pop(AVERAGE, None)
-    return values
+    without = {
+        benchmark: "not published" if benchmark in published.benchmarks else "unknown"
+        for benchmark in recipe["benchmarks"]
+    }
+    return without | values
 
 
 def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
@@ -274,6 +231,7 @@ def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
         "grades_digest": part.digest,
         "source": part.source,
         "subset": "yes" if benchmark in recipe.get("subsets", []) else "no",
+        "of": recipe.get("sizes", {}).get(benchmark, ""),
     }
 
 
@@ -312,11 +270,17 @@ def _gain(measured: dict, name: str, model: str, benchmark: str, recipe: dict, s
     return {key: f"{100 * value:.4f}" for key, value in zip(names, gain, strict=True)}
 
 
-def _compare(cell: dict, paper: float) -> dict:
-    """Where the published value lies: inside our interval, or is ours above or below it."""
-    if paper < float(cell["low"]):
+def _compare(cell: dict, paper: float | str) -> dict:
+    """Where the published value lies: inside our interval, or is ours above or below it.
+
+    paper: a value in percent, or the reason why there is none, which then is the verdict. A value
+    that only its rounding to one decimal puts outside counts as inside.
+    """
+    if isinstance(paper, str):
+        return {"verdict": paper}
+    if paper + PRINTED < float(cell["low"]):
         verdict = "above"
-    elif paper > float(cell["high"]):
+    elif paper - PRINTED > float(cell["high"]):
         verdict = "below"
     else:
         verdict = "within noise"
@@ -329,25 +293,12 @@ def _compare(cell: dict, paper: float) -> dict:
 
 def to_csv(rows: Sequence[dict[str, str]]) -> str:
     """The rows as CSV text with a header."""
-    text = text_io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return grids.to_csv(rows, COLUMNS)
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            header, rows = reader.fieldnames or [], list(reader)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-    if missing := [column for column in COLUMNS if column not in header]:
-        raise UserError(f'{path}: column "{missing[0]}" is missing; build the table again.')
-    if not rows:
-        raise UserError(f"{path}: the table is empty; build it again.")
+    rows = grids.read_csv(path, COLUMNS)
     for before, after in pairwise(rows):
         if before["table"] != after["table"]:
             raise UserError(f"{path}: holds more than one table; build it again.")

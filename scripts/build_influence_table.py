@@ -1,0 +1,35 @@
+"""Summarise influence scores by source and level: CSV, Markdown and LaTeX.
+
+The name of an influence run is the folder of its scores. --recipe: "confidence".
+"""
+
+from pathlib import Path
+
+from jz3 import evidence, grids, influence_table, program
+from jz3.io import read_table, write_json, write_text
+from jz3.records import SCORES
+
+
+def main(options) -> None:
+    """Read all tables of scores, summarise and write."""
+    confidence = options.recipe["confidence"]
+    rows = []
+    for path in options.scores:
+        scores = read_table(path, SCORES, extra_prefix="score_").to_pylist()
+        rows += influence_table.summarise(path.parent.name, scores, confidence, options.seed)
+    grid = influence_table.layout(rows, confidence)
+    write_text(options.csv, influence_table.to_csv(rows))
+    write_text(options.markdown, grids.markdown(grid, 1))
+    latex = grids.latex(grid, "influence", influence_table.turns(rows))
+    write_text(options.latex, grids.NEEDS + latex)
+    write_json(options.sidecar, evidence.of_files("influence", options.scores, options.code))
+
+
+if __name__ == "__main__":
+    parser = program.parser(__doc__)
+    parser.add_argument(
+        "--scores", nargs="+", type=Path, required=True, help="tables of scores (Parquet)"
+    )
+    for form in ("csv", "markdown", "latex", "sidecar"):
+        parser.add_argument(f"--{form}", required=True)
+    program.run(main, parser)

@@ -1,0 +1,149 @@
+"""A grid of text with its caption, as Markdown and as LaTeX: the one form of everything tabular."""
+
+import csv
+import io as text_io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .io import UserError
+
+
+@dataclass
+class Grid:
+    """Rows of text under a header; the first `left` columns are words, the others numbers.
+
+    A cell may hold a second line, after a newline: what Markdown puts behind the first, LaTeX and
+    the report below it.
+    """
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    left: int = 1
+    caption: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def number(text: str | float, signed: bool = False, digits: int = 1) -> str:
+    """A CSV number with `digits` decimals ("-" where there is none), with a true minus sign."""
+    if text == "":
+        return "-"
+    shown = f"{float(text):{'+' if signed else ''},.{digits}f}"
+    return shown.lstrip("+-") if not float(shown.replace(",", "")) else shown.replace("-", "−")
+
+
+def interval(low: str, high: str, signed: bool = False) -> str:
+    """[low, high] with one decimal each; empty where there is none."""
+    return f"[{number(low, signed)}, {number(high, signed)}]" if low else ""
+
+
+def chance(text: str) -> str:
+    """A p value for readers."""
+    return "-" if not text else "< 0.001" if float(text) < 0.001 else f"{float(text):.3f}"
+
+
+def short(value: float | str) -> str:
+    """A count with three digits and a letter for thousands, millions, ... ("-" for none)."""
+    value = float(value or 0)
+    if not value:
+        return "-"
+    for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * scale:
+            return f"{value / scale:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+# ---------------------------------------------------------------- CSV
+
+
+def to_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Rows as CSV text with a header."""
+    text = text_io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a table that `to_csv` made. Raises UserError if the file is not one."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            header, rows = reader.fieldnames or [], list(reader)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    if missing := [column for column in columns if column not in header]:
+        raise UserError(f'{path}: column "{missing[0]}" is missing; build the table again.')
+    if not rows:
+        raise UserError(f"{path}: the table is empty; build it again.")
+    return rows
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def escape_markdown(text: str) -> str:
+    """Text that a Markdown table shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", text.replace("\n", " "))
+
+
+def markdown(grid: Grid, level: int = 2) -> str:
+    """The grid as GitHub-flavoured Markdown under a heading of `level`."""
+    rule = ["---"] * grid.left + ["---:"] * (len(grid.header) - grid.left)
+    lines = [[escape_markdown(text) for text in row] for row in [grid.header, *grid.rows]]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [lines[0], rule, *lines[1:]])
+    blocks = [f"{'#' * level} {escape_markdown(grid.title)}"]
+    blocks += [escape_markdown(grid.caption)] if grid.caption else []
+    blocks.append(table)
+    if grid.notes:
+        blocks.append("\n".join(f"- {escape_markdown(note)}" for note in grid.notes))
+    return "\n\n".join(blocks) + "\n"
+
+
+# ---------------------------------------------------------------- LaTeX
+
+NEEDS = "% needs \\usepackage{booktabs}\n\n"
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
+    "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"$<$", ">": r"$>$", "|": r"$|$", "\N{MINUS SIGN}": "$-$", '"': "''",
+    "[": "{[}", "]": "{]}", "\n": " ", "\N{MULTIPLICATION SIGN}": r"$\times$",
+}  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is (brackets too, which a `\\\\` before them would swallow)."""
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def latex(grid: Grid, label: str, rules: tuple[int, ...] = ()) -> str:
+    """The grid as a LaTeX table with booktabs; a rule goes before each row number in `rules`."""
+    body: list[str] = []
+    for place, row in enumerate(grid.rows):
+        if place in rules:
+            body.append(r"\midrule")
+        firsts, seconds = zip(*(text.partition("\n")[::2] for text in row), strict=True)
+        body.append(" & ".join(map(escape_latex, firsts)) + r" \\")
+        if any(seconds):
+            small = [rf"{{\scriptsize {escape_latex(s)}}}" if s else "" for s in seconds]
+            body.append(" & ".join(small) + r" \\")
+    caption = " ".join(escape_latex(t) for t in [grid.caption or f"{grid.title}.", *grid.notes])
+    columns = "l" * grid.left + "r" * (len(grid.header) - grid.left)
+    return "\n".join([
+        r"\begin{table}[ht]",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{label}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(escape_latex, grid.header)) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]) + "\n"  # fmt: skip

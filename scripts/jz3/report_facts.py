@@ -1,0 +1,124 @@
+"""What the report says about a run as a whole: at a glance, where numbers come from, on what."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import costs
+from .grids import interval, number, short
+from .published import AVERAGE
+from .tables import NOT_RUN, OURS
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOWN = ("snakemake", "torch", "transformers", "vllm", "pyarrow", "math-verify", "sympy")
+COMPARED = ("within noise", "above", "below")
+
+
+def glance(
+    table_rows: Sequence[list[dict[str, str]]],
+    funnels: Sequence[dict[str, Any]],
+    cost_rows: Sequence[dict[str, str]],
+) -> list[tuple[str, str]]:
+    """The run in a few figures, each with what it is: (figure, text)."""
+    facts = []
+    for rows in table_rows:
+        ours = [row for row in rows if row["kind"] == OURS]
+        column = AVERAGE if any(r["benchmark"] == AVERAGE for r in ours) else ours[0]["benchmark"]
+        best = max(
+            (row for row in ours if row["benchmark"] == column), key=lambda r: float(r["score"])
+        )
+        where = "on average" if column == AVERAGE else f"on {column}"
+        text = f"{best['row']} {where}, best of table {best['table']}"
+        facts.append(
+            (f"{number(best['score'])} %", f"{text} {interval(best['low'], best['high'])}")
+        )
+    verdicts = Counter(row["verdict"] for rows in table_rows for row in rows if row["paper"])
+    if compared := sum(verdicts[name] for name in COMPARED):
+        text = ", ".join(f"{verdicts[name]} {name}" for name in COMPARED if verdicts[name])
+        if verdicts[NOT_RUN]:
+            text += f"; {verdicts[NOT_RUN]} not run"
+        facts.append((f"{verdicts['within noise']} of {compared}", f"published scores met: {text}"))
+    written = sum(funnel["written"] for funnel in funnels if "written" in funnel)
+    if written:
+        kept = sum(funnel["kept"] for funnel in funnels if "written" in funnel)
+        facts.append((f"{kept:,}", f"synthetic problems kept, of {written:,} written"))
+    if cost_rows:
+        total = cost_rows[-1]
+        facts.append((short(total["tokens_trained"]), "tokens trained on, all models together"))
+        if float(total["gpu_seconds"]):
+            facts.append((number(float(total["gpu_seconds"]) / 3600), "GPU-hours"))
+        else:
+            facts.append((costs.time(float(total["seconds"])), "of work, without a GPU"))
+        if float(total["dollars"]):
+            facts.append((f"${number(total['dollars'], digits=2)}", "paid to the teacher"))
+    return facts
+
+
+def evidence(sidecars: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """Files behind the tables, each once: digests of the file and of the code that made it.
+
+    name, sha256, graded (code of the grader, or of the maker), answered (code behind the answers),
+    model (digest of the checkpoint), problems (digest of the test split); "" for what a file lacks.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for sidecar in sidecars:
+        for name, file in sidecar["files"].items():
+            answers = file.get("answers", {}).get("made_by", {})
+            inputs = answers.get("inputs", {})
+            row = {
+                "name": name,
+                "sha256": file["sha256"][:16],
+                "graded": file.get("made_by", {}).get("code", "")[:16],
+                "answered": answers.get("code", "")[:16],
+                "model": inputs.get("model", ""),
+                "problems": inputs.get("test.parquet", ""),
+            }
+            if not name.endswith("answers.parquet"):  # beside its grades already
+                found[name] = row
+    return [found[name] for name in sorted(found)]
+
+
+def makers(sidecars: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Per table the code that built it and the published file beside it."""
+    return [
+        [
+            sidecar["table"],
+            sidecar["made_by"]["code"][:16],
+            (sidecar.get("published") or {}).get("file", "-"),
+            (sidecar.get("published") or {}).get("sha256", "-")[:16],
+        ]
+        for sidecar in sidecars
+    ]
+
+
+def environment() -> list[list[str]]:
+    """The machine and the software that the report was made with: [what, value]."""
+    rows = [
+        ["code", _commit()],
+        ["Python", platform.python_version()],
+        ["system", f"{platform.system()} {platform.release()}, {platform.machine()}"],
+        ["cores", str(os.cpu_count())],
+    ]
+    for package in SHOWN:
+        try:
+            rows.append([package, importlib.metadata.version(package)])
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return [row for row in rows if row[1]]
+
+
+def _commit() -> str:
+    """The commit of the project, "-dirty" behind it where files differ; "" outside of git."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, timeout=20, check=False,
+        )  # fmt: skip
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
