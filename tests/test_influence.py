@@ -30,6 +30,7 @@ from influence_world import (
     problem,
     rate,
     scores_of,
+    store,
     target,
     train,
     write,
@@ -466,6 +467,23 @@ def test_loss_that_is_not_a_number_names_the_sample(run, tmp_path):
         save_file(weights, path)
     with pytest.raises(io.UserError, match=r"problem \w{16}: its loss is nan"):
         aim(run, broken, tmp_path / "t")
+
+
+def test_a_broken_base_is_noticed_by_every_program(run, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(run / "base", base)
+    weights = load_file(base / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(io.UserError, match=r"problem \w{16}: its loss is nan"):
+        rate(run, tmp_path / "scores", base=base)
+    with pytest.raises(io.UserError, match=r"problem \w{16}: its loss is nan"):
+        store(run, tmp_path / "features", base=base)
+    with pytest.raises(io.UserError, match="the loss is not finite at step 1"):
+        train(run, tmp_path / "reference", base=base)
+    assert not list(tmp_path.glob("scores*"))
+    assert not (tmp_path / "features").exists()
+    assert not (tmp_path / "reference").exists()
 
 
 def test_gradient_that_is_zero_or_not_finite_names_the_sample():
