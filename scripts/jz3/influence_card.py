@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import draws, io, records, selection
-from .table_text import escape_markdown
+from .grids import escape_markdown
 
 EXTREMES = 10  # highest and lowest passages
 SHOWN = 280  # characters of a text in a table; the summary has all
