@@ -22,7 +22,7 @@ def plan(project, target, configuration, **options) -> tuple[dict[str, int], str
 
 def test_the_papers_ablations_need_only_what_differs(project):
     paper = ["--configfile", "config.paper.yaml"]
-    made, output = plan(project, "results/paper/tables/influence.md", paper)
+    made, output = plan(project, "results/paper/tables/choice_of_texts.md", paper)
     assert made["train_model"] == 3  # influence, random texts instead, the optimizer's form
     assert made["train_synthesizer"] == 4  # the initial one, and one for each
     assert made["pick_passages"] == 4
