@@ -6,7 +6,8 @@ bergson (EleutherAI; hooks of its own) gives gradients of single samples for the
 texts and checkpoint as ours: plain, and divided by the root of Adam's second moments, which is the
 closest it has to LESS's feature. LESS also adds the first moments (nine tenths of them to one tenth
 of the gradient) and the sample's own square to the second. Cosines with the targets' plain
-gradients are compared by rank. Needs envs/bench.txt beside the product's packages and the data
+gradients are compared by rank; so are LESS's own, from bergson's gradients by its formula, through
+fp16 and TRAK's BasicProjector (Rademacher, 8192, seed 0). Needs envs/bench.txt beside the product's packages and the data
 described in tests/real_input.yaml at tests/real/. Ends with one line of JSON.
 """
 
@@ -80,6 +81,26 @@ def cosines(candidates: Iterable[torch.Tensor], targets: torch.Tensor) -> list[f
     return [(row.double() @ towards / row.double().norm()).item() for row in candidates]
 
 
+def less_projected(
+    gradient: torch.Tensor, count: int, first: torch.Tensor, second: torch.Tensor
+) -> list[float]:
+    """LESS's scores of the first `count` rows against the others, all projected."""
+    from trak.projectors import BasicProjector, ProjectionType
+
+    rows = []
+    for number, row in enumerate(gradient):
+        if number < count:
+            moved = 0.9 * first + 0.1 * row
+            row = moved / torch.sqrt(0.999 * second + 0.001 * row**2 + 1e-8)
+        rows.append(row.to(torch.float16))
+    projector = BasicProjector(
+        grad_dim=len(first), proj_dim=8192, seed=0, proj_type=ProjectionType.rademacher,
+        device="cpu", dtype=torch.float32, block_size=128,
+    )  # fmt: skip
+    projected = projector.project(torch.stack(rows), model_id=0)
+    return cosines(projected[:count], projected[count:])
+
+
 def measure(options) -> dict:
     """Gradients and scores by both, and how they compare."""
     checkpoint = reference_run(options.base, options.folder, options.rank)[-1]
@@ -87,8 +108,8 @@ def measure(options) -> dict:
     model, tokenizer = gradients.load_model(options.base, options.dtype)
     model = gradients.add_lora(model, checkpoint.lora, SEED).eval()
     reference.set_weights(model, checkpoint)
-    samples = gradients.encode_scorable(tokenizer, candidates, LENGTH)
-    aims = gradients.encode_scorable(tokenizer, targets, LENGTH)
+    samples = gradients.encode_scorable(tokenizer, candidates, options.length)
+    aims = gradients.encode_scorable(tokenizer, targets, options.length)
     began = time.process_time()
     ours = our_gradients(model, samples + aims)
     our_seconds = time.process_time() - began
@@ -104,7 +125,7 @@ def measure(options) -> dict:
     if not torch.allclose(made, theirs[:2] / adam, rtol=1e-3):
         raise SystemExit("bergson's AdamNormalizer is not what this script takes it for.")
     result = {
-        "step": "influence_agreement", "unit": "Spearman", "dtype": options.dtype,
+        "step": "influence_agreement", "unit": "Spearman", "rank": options.rank, "dtype": options.dtype,
         "candidates": len(samples), "targets": len(aims),
         "gradients_per_cpu_second": {
             "ours": round(len(ours) / our_seconds, 3),
@@ -125,10 +146,13 @@ def measure(options) -> dict:
                 features.adam_feature(row, start, v, form=form, **numbers) for row in ours[:count]
             )
             scores[f"ours {name}"] = cosines(made, ours[count:])
+    if options.rank <= 4:  # drawing the projector's numbers takes minutes at rank 16
+        scores["LESS projected"] = less_projected(theirs, count, m, v)
     named = {name: dict(enumerate(values)) for name, values in scores.items()}
     result["ours"] = {
         f"{ours} | {peer}": round(spearman(named[ours], named[peer]), 4)
-        for peer in ("bergson plain", "bergson adam")
+        for peer in named
+        if not peer.startswith("ours")
         for ours in named
         if ours.startswith("ours")
     }
@@ -142,7 +166,10 @@ def main() -> None:
     )
     arguments.add_argument("--base", type=Path, required=True, help="folder of the model")
     arguments.add_argument("--folder", type=Path, help="where to keep the reference run")
-    arguments.add_argument("--rank", type=int, default=16)
+    arguments.add_argument("--rank", type=int, default=2, help="of LoRA")
+    arguments.add_argument(
+        "--length", type=int, default=LENGTH, help="tokens; longer texts are cut"
+    )
     arguments.add_argument("--dtype", default="bfloat16", choices=list(gradients.DTYPES))
     options = arguments.parse_args()
     torch.set_num_threads(1)
