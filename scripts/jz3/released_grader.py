@@ -1,8 +1,10 @@
-r"""The authors' grader, rebuilt from its description: for comparison with the paper's numbers.
+r"""The authors' grader, by the rules of their release: for comparison with the paper's numbers.
 
-Its leniencies are kept on purpose, since the published figures contain them: 5 is met by 500 and
-0.05, (1,2] by [1,2), a+1 by m+1; the article "a" is option A; of -3/4 the last number is 4. A
-correct grader is `grading.strict`.
+What it gets wrong is kept on purpose, since the published figures contain it: 5 is met by 500 and
+0.05, (1,2] by [1,2), a+1 by m+1, x>5 by x<5; 1\frac{1}{2} is one half; only what stands before a
+comma is compared of \sqrt{2},3; the article "a" is option A; of -3/4 the last number is 4. A
+correct grader is `grading.strict`. Source: the release's eval/parser.py and eval/grader.py, whose
+verdicts on real answers these rules were compared with (docs/evaluation.md has the figures).
 """
 
 import math
@@ -16,32 +18,38 @@ UNITLESS = frozenset({"carp_en", "minerva_math"})  # benchmarks whose units the 
 _SECONDS = 3.0
 _LONGEST = 600  # characters; longer answers are compared as they are
 _TOLERANCE = 1e-4
-# Single letters stand for grams, hours, litres, ..., and hit every variable of that name.
-_UNITS = """
-    a c d g h l m o s t am pm a.m. p.m. mm cm dm km ml kg mg gm lb lbs oz ft in inch inches foot
-    feet yard yards mile miles meter meters metre metres centimeter centimeters kilometer
-    kilometers gram grams kilogram kilograms pound pounds ounce ounces ton tons liter liters litre
-    litres gallon gallons sec secs second seconds min mins minute minutes hr hrs hour hours day days
-    week weeks month months year years mph kmph kmh km/h km/hr m/s cm/s dollar dollars cent cents
-    rs rupee rupees usd euro euros degree degrees deg unit units square sq cubic cu percent points
-    people person men women boys girls students children apples balls books ways times edges digits
-    integers multiples
-""".split()  # noqa: SIM905
-_UNIT = re.compile(
-    r"(^|\W)(?:"
-    + "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
-    + r")($|\W)"
-)
-_NUMBER_WORDS = {word: str(value) for value, word in enumerate(NUMBER_WORDS[:13])}
-_MATRIX = re.compile(r"\\begin\{pmatrix\}(.*?)\\end\{pmatrix\}", re.S)
+# Words that are deleted wherever they stand alone, with and without a plural s. Single letters
+# stand for grams, hours, litres, ..., and hit every variable of that name. Regular expressions:
+# the dots of the release's "a ." and the like stand for any character.
+_UNITS = r"""
+    a c d g h l m o s t [a-hqs]\s. rs\s. [ap]\s.\sm sq\s.\sm cu\s.\sm
+    mm cm dm km mtr mt metre meter inch inche feet ft yard mile acre hectare east west m\ssqaure
+    square cube cubic sq cu\scm cc cm\s2 sq\sm sq\sinch pi\ssq\sm π\sr\s2 Surface
+    gm kg lb gal gallon litre liter lt ohm
+    sec second min minute minw hr hour day month year yr noon am pm mph kmph kmh
+    degree deg °\sf percent rupee rs coin profit profit\sof\srs loss gain excess pure
+    rise increase decrease no\schange more less ratio per by unit number prime mark rounds way
+    apple tile toy pie monkey soldier man men woman women
+    st rd th ab bc are mp
+"""
+_UNIT = re.compile(rf"(^|\W)(?:{'|'.join(_UNITS.split())})s?($|\W)")
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SCALES = {"billion": 10**9, "million": 10**6, "thousand": 1000}
+_WORDS = {
+    **{word: value for value, word in enumerate(NUMBER_WORDS)},
+    **{word: 10 * value for value, word in enumerate(_TENS, 2)},
+    "hundred": 100,
+    **_SCALES,
+}
+_MATRIX = (r"\begin{pmatrix}", r"\end{pmatrix}")
 
 
-def _last_boxed(text: str) -> str | None:
+# ---------------------------------------------------------------- extraction
+
+
+def _last_boxed(text: str) -> str:
     """What follows the last "boxed", up to its matching brace (or the next dollar sign)."""
-    start = text.rfind("boxed")
-    if start < 0:
-        return None
-    rest = text[start + len("boxed") :]
+    rest = text.rsplit("boxed", 1)[1]
     if not rest.startswith("{"):
         return rest.split("$")[0].strip()
     depth = 0
@@ -52,103 +60,180 @@ def _last_boxed(text: str) -> str | None:
     return rest[1:]
 
 
+def _letter(text: str) -> str:
+    """The first letter A-E after the last "answer is" or "choice is"; else the last of the text.
+
+    Where there is none it is the text itself, which is no letter of any gold answer.
+    """
+    text = text.strip("\n")
+    if max(text.count("answer is"), text.count("choice is")) > 1:
+        text = text.split("\n\n")[0]  # a base model that went on with questions of its own
+    parts = re.split("choice is|answer is", text)
+    letters = re.findall(r"\b[A-E]\b", parts[-1].upper())
+    if letters:
+        return letters[0 if len(parts) > 1 else -1]
+    return parts[-1].strip().strip(".:/").strip()
+
+
 def extract(text: str, choices: list[str] | tuple[str, ...] = ()) -> str:
     """The authors' search for the final answer: the first rule whose marker occurs is used."""
     if choices:
-        upper = text.upper().strip()
-        for marker in ("ANSWER IS", "CHOICE IS"):
-            if marker in upper:
-                found = re.search(r"\b([A-E])\b", upper[upper.rfind(marker) + len(marker) :])
-                if found:
-                    return found[1]
-        letters = re.findall(r"\b[A-E]\b", upper)
-        return letters[-1] if letters else ""
+        return _letter(text)
     if "final answer is $" in text and "$. I hope" in text:
-        return text.split("final answer is $", 1)[1].split("$. I hope", 1)[0].strip()
-    content = _last_boxed(text)
-    if content is not None:
-        return content.strip()
-    for marker in ("he answer is", "final answer is"):
-        if marker in text:
-            return text.rsplit(marker, 1)[1].strip().lstrip(":").split("\n")[0].strip().rstrip(".")
-    numbers = re.findall(r"-?\d*\.?\d+", text.replace(",", ""))
-    return numbers[-1] if numbers else ""
+        found = text.split("final answer is $", 1)[1].split("$. I hope", 1)[0].strip()
+    elif "boxed" in text:
+        found = _last_boxed(text)
+    elif "he answer is" in text:
+        found = text.rsplit("he answer is", 1)[1].strip()
+    elif "final answer is" in text:
+        found = text.rsplit("final answer is", 1)[1].strip()
+    else:
+        numbers = re.findall(r"-?\d*\.?\d+", text.replace(",", ""))
+        found = numbers[-1] if numbers else ""
+    found = re.sub(r"\n\s*", "", found).removeprefix(":")
+    return found.removesuffix(".").removesuffix("/").strip()
+
+
+# ---------------------------------------------------------------- one spelling
+
+
+def _spoken(text: str) -> str:
+    """The number that the number words of a text make up; the text where there are none.
+
+    Other words do not matter: "two apples" is 2. "point" starts decimals and is 0 alone.
+    """
+    text_words = text.replace("-", " ").lower()
+    if text_words.isdecimal():
+        return str(int(text_words))
+    words = [word for word in text_words.split() if word in _WORDS or word == "point"]
+    if not words or any(words.count(word) > 1 for word in ("point", *_SCALES)):
+        return text
+    point = words.index("point") if "point" in words else len(words)
+    whole, decimals = words[:point], words[point + 1 :]
+    places = [whole.index(scale) for scale in _SCALES if scale in whole]
+    if places != sorted(places):
+        return text
+    total, start = 0, 0
+    if len(whole) == 1:
+        total, start = _WORDS[whole[0]], 1
+    else:
+        for place in places:
+            if start == place:
+                return text
+            total += _hundreds(whole[start:place]) * _WORDS[whole[place]]
+            start = place + 1
+    if start < len(whole):
+        total += _hundreds(whole[start:])
+    if decimals:
+        digits = [str(_WORDS[word]) for word in decimals if _WORDS[word] < 10]
+        total += float(f"0.{''.join(digits)}") if len(digits) == len(decimals) else 0
+    return str(total)
+
+
+def _hundreds(words: list[str]) -> int:
+    """A number below a thousand in words; anything longer is its first word."""
+    values = [_WORDS[word] for word in words]
+    if len(values) == 2:
+        return values[0] * values[1] if 100 in values else sum(values)
+    return values[0] * values[1] + sum(values[2:]) if len(values) in (3, 4) else values[0]
+
+
+def _without_units(text: str) -> str:
+    """`text` without the words of `_UNITS`, except a single one that is all there is."""
+    while True:
+        shorter = _UNIT.sub(r"\1\2", text)
+        if not shorter or shorter == text:
+            return text
+        text = shorter
 
 
 def _fractions(text: str) -> str:
-    r"""Brace the parts of `\frac12` and `\sqrt3`, and write a whole `a/b` as a fraction."""
-    text = re.sub(r"\\sqrt(\w)", r"\\sqrt{\1}", text)
-    text = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
-    text = re.sub(r"\\frac(\d)(?=\{)", r"\\frac{\1}", text)
-    text = re.sub(r"(\\frac\{[^{}]*\})(\d)", r"\1{\2}", text)
-    whole = re.fullmatch(r"(-?\d+)/(-?\d+)", text)
-    return rf"\frac{{{whole[1]}}}{{{whole[2]}}}" if whole else text
+    r"""Brace the parts of `\frac12`, and write a whole `a/b` of integers or roots as a fraction."""
+    first, *rest = text.split(r"\frac")
+    if any(len(part) < 2 and not part.startswith("{") for part in rest):
+        braced = text
+    else:
+        braced = first
+        for part in rest:
+            if part[0] != "{":
+                over = part[1] if part[1] == "{" else f"{{{part[1]}}}"
+                part = f"{{{part[0]}}}{over}{part[2:]}"
+            braced += rf"\frac{part}"
+    parts = braced.split("/")
+    if len(parts) == 2 and all(
+        "sqrt" in part or re.fullmatch(r"0|-?[1-9]\d*", part) for part in parts
+    ):
+        return rf"\frac{{{parts[0]}}}{{{parts[1]}}}"
+    return braced
 
 
 def normalise(text: str, *, units: bool = True) -> str:
     """The spelling in which the authors compare answers; `units` strips words (and variables)."""
     text = text.strip().replace("\n", "").rstrip(".").replace(r"\!", "")
-    text = re.sub(
-        r"\\(begin|end)\{(?:array|bmatrix|matrix)\}(?:\{[clr|]*\})?", r"\\\1{pmatrix}", text
-    )
-    text = text.replace("tfrac", "frac").replace("dfrac", "frac").replace("cfrac", "frac")
-    text = re.sub(r"\\(?:left|right)(?![a-z])", "", text).replace(r"\{", "{").replace(r"\}", "}")
-    text = re.sub(r"\\(le|ge|ne)q(?![a-z])", r"\\\1", text)
-    text = re.sub(r"(?<=.)\\(?:text|mbox)\s*\{[^{}]*\}(?:\^\{?\d\}?)?$", "", text).strip()
+    text = re.sub(r"\\begin\{array\}\{.*?\}", lambda _: _MATRIX[0], text)
+    text = text.replace(r"\end{array}", _MATRIX[1]).replace("bmatrix", "pmatrix")
+    text = text.replace("tfrac", "frac").replace("dfrac", "frac")
+    for relation in ("ne", "le", "ge"):
+        text = text.replace(rf"\{relation}q", rf"\{relation}")
+    text = text.replace(r"\left", "").replace(r"\right", "").replace(r"\{", "{").replace(r"\}", "}")
+    text = re.sub(r"\\text\{.*?\}$", "", text).strip() or text  # from the first \text to the end
     if units:
-        for _ in range(2):  # a match takes both its neighbours, so the next word needs a new pass
-            stripped = _UNIT.sub(r"\1\2", text)
-            if stripped:
-                text = stripped
-    text = re.sub(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)", "", text)
+        text = _without_units(text)
+    text = text.replace(r"^{\circ}", "").replace(r"^\circ", "")
     text = text.replace(r"\$", "").replace("$", "").replace(r"\(", "").replace(r"\)", "")
-    text = _NUMBER_WORDS.get(text.strip().lower(), text)
-    text = re.sub(r"\\(?:text|mbox|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"^\s*[xyz]\s*(?:=|\\in(?![a-z]))\s*", "", text)
-    text = text.replace(r"\%", "").replace("%", "")
-    text = re.sub(r"(^|[\s{(\[,=])\.(?=\d)", r"\g<1>0.", text)
+    text = re.sub(r"\\text\{(.*?)\}", r"\1", _spoken(text))
+    text = re.sub(r"[xyz](?:=|\\in|\\to)", "", text)
+    text = text.replace(r"\emptyset", "{}").replace(r"(-\infty,\infty)", r"\mathbb{R}")
+    text = text.replace(r"\%", "").replace("%", "").replace(" .", " 0.").replace("{.", "{0.")
     text = text.replace("infinity", r"\infty")
-    text = re.sub(r"\\?(?<![a-zA-Z])inf(?![a-zA-Z])", r"\\infty", text)
-    text = text.replace(" and ", ",").replace("'", "").replace('"', "").replace(r"\,", "")
+    if r"\infty" not in text:
+        text = text.replace("inf", r"\infty")
+    text = re.sub(r"\\mbox\{.*?\}", "", text.replace("and", "").replace(r"\mathbf", ""))
+    if "i" not in text:
+        text = text.replace("j", "i")
     text = re.sub(r"(\d+)\.0*(?=\D|$)", r"\1", text)
+    if text.startswith("."):
+        text = f"0{text}"
     sides = text.split("=")
-    if len(sides) == 2 and len(sides[0].strip()) <= 2:
+    if len(sides) == 2 and len(sides[0]) <= 2:
         text = sides[1]
-    text = re.sub(r"\s+", "", text).replace(r"\ ", "")
-    pair = re.fullmatch(r"[{(\[]([A-Za-z0-9]+)[})\]]", text)
-    return _fractions(pair[1] if pair else text)
+    return _fractions(re.sub(r"\\sqrt(\w+)", r"\\sqrt{\1}", text).replace(" ", ""))
+
+
+# ---------------------------------------------------------------- comparison
 
 
 def _number(text: str) -> float | None:
-    text = text.replace(",", "").strip()
-    share = text.endswith(("%", r"\%"))
     try:
-        value = float(text.rstrip("%").rstrip("\\"))
+        return float(text.replace(",", ""))
     except ValueError:
         return None
-    return value / 100 if share else value
 
 
-def _bare(text: str) -> str:
-    return re.sub(r"[{}()]", "", text.strip("[]").strip("()")).lower()
+def _bare(predicted: str, gold: str) -> tuple[str, str]:
+    """Both without brackets: square ones only around the whole, and not against round ones."""
+    for (left, right), other in (("[]", "("), ("()", "[")):
+        if predicted[0] == left and predicted[-1] == right and not gold.startswith(other):
+            predicted, gold = predicted.strip("[]()"), gold.strip("[]()")
+            break
+    return re.sub(r"[{}()]", "", predicted).lower(), re.sub(r"[{}()]", "", gold).lower()
 
 
-def _parts(text: str) -> list[str] | None:
-    """Elements of a bracketed tuple or interval, whatever its brackets; else None."""
-    if re.fullmatch(r"[(\[].+[)\]]", text) and "," in text:
-        return text[1:-1].split(",")
-    return None
+def _all_same(predicted: list[str], gold: list[str]) -> bool:
+    return len(predicted) == len(gold) and all(map(_same, predicted, gold))
 
 
-def _cells(text: str) -> list[list[str]] | None:
-    found = _MATRIX.fullmatch(text)
-    if not found:
+def _rows(text: str) -> list[str] | None:
+    """Rows of a text that is one matrix; else None."""
+    start, end = _MATRIX
+    if not (text.startswith(start) and text.endswith(end)):
         return None
-    return [row.split("&") for row in found[1].split(r"\\") if row]
+    return [row for row in text[len(start) : -len(end)].split(r"\\") if row.strip()]
 
 
 def _same(predicted: str, gold: str) -> bool:
     """The authors' comparison of normalised answers: the first rule that accepts decides."""
+    predicted, gold = predicted.strip(), gold.strip()
     if predicted.lower() == gold.lower():
         return True
     ours, theirs = _number(predicted), _number(gold)
@@ -157,40 +242,32 @@ def _same(predicted: str, gold: str) -> bool:
             math.isclose(ours, value, rel_tol=_TOLERANCE)
             for value in (theirs / 100, theirs, theirs * 100)
         )
-    if not predicted:
+    if not predicted or ("pmatrix" in predicted and "pmatrix" not in gold):
         return False
-    if _bare(predicted) == _bare(gold):
+    bare, wanted = _bare(predicted, gold)
+    if bare == wanted:
         return True
-    left, right = _parts(predicted), _parts(gold)
-    same_length = left and right and len(left) == len(right)
-    if same_length and all(_same(a, b) for a, b in zip(left, right, strict=True)):
+    points = [re.match(r"[(\[].+[)\]]", text) for text in (predicted, gold)]
+    if all(points) and _all_same(predicted[1:-1].split(","), gold[1:-1].split(",")):
         return True
-    rows, wanted = _cells(predicted), _cells(gold)
-    if rows and wanted:
-        return [len(row) for row in rows] == [len(row) for row in wanted] and all(
-            _same(a, b)
-            for row, other in zip(rows, wanted, strict=True)
-            for a, b in zip(row, other, strict=True)
-        )
-    equations = predicted.count("="), gold.count("=")
-    if equations == (1, 1):
-        (a, b), (c, d) = predicted.split("="), gold.split("=")
-        difference, wanted_difference = f"({a})-({b})", f"({c})-({d})"
-        return _symbolic(difference, wanted_difference) or _symbolic(
-            f"-({difference})", wanted_difference
-        )
-    if equations == (1, 0) and len(predicted.split("=")[0].strip()) <= 2:
-        return _same(predicted.split("=")[1], gold)
-    if equations == (0, 1) and len(gold.split("=")[0].strip()) <= 2:
-        return _same(predicted, gold.split("=")[1])
-    return _symbolic(predicted, gold)
+    rows, wanted_rows = _rows(predicted), _rows(gold)
+    if rows and wanted_rows and len(rows) == len(wanted_rows):
+        cells = zip(rows, wanted_rows, strict=True)
+        if all(_all_same(row.split("&"), other.split("&")) for row, other in cells):
+            return True
+    ours, theirs = predicted.split("="), gold.split("=")
+    accepted = False
+    if len(ours) == len(theirs) == 2:
+        difference, wanted = (f"{side[0].strip()} - ({side[1].strip()})" for side in (ours, theirs))
+        accepted = _symbolic(difference, wanted) or _symbolic(f"-({difference})", wanted)
+    elif len(ours) == 2 and len(ours[0].strip()) <= 2 and len(theirs) == 1:
+        accepted = _same(ours[1], gold)
+    elif len(theirs) == 2 and len(theirs[0].strip()) <= 2 and len(ours) == 1:
+        accepted = _same(predicted, theirs[1])
+    return accepted or _symbolic(predicted, gold)
 
 
 def _symbolic(predicted: str, gold: str) -> bool:
-    if not predicted or not gold:
-        return False
-    if "," in predicted + gold:  # lists are compared in order only
-        return False
     return WORKER.equal("released", predicted, gold, _SECONDS)
 
 
@@ -202,4 +279,6 @@ def equal(predicted: str, gold: str, *, units: bool = True) -> bool:
     """
     if not predicted.strip() or max(len(predicted), len(gold)) > _LONGEST:
         return predicted == gold != ""
-    return _same(normalise(predicted, units=units), normalise(gold, units=units))
+    for _ in range(2):  # the release normalises what it has found, and the result once more
+        predicted, gold = normalise(predicted, units=units), normalise(gold, units=units)
+    return _same(predicted, gold)
