@@ -11,8 +11,8 @@ from .figures import COLOURS, save
 from .inks import FAINT, INK, QUIET
 from .io import UserError, read_json
 
-# Of corpus/funnel.json: what becomes of the pieces cut from a source's documents. Their order, as in
-# the legend, tells them apart where colours do not.
+# Of corpus/funnel.json: what becomes of the pieces cut from a source's documents. Their order, as
+# in the legend, tells them apart where colours do not.
 PARTS = ("kept", "duplicates", "not_chosen", "too_short", "without_mathematics")
 PART_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[5], COLOURS[4], COLOURS[3])
 
@@ -74,7 +74,7 @@ def _passages(axes: Axes, sources: dict[str, dict[str, Any]]) -> None:
         )  # fmt: skip
     axes.set_xlim(right=1.16 * max([*starts, 1]))
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.legend(loc="lower right", fontsize=9, ncols=1)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=9, ncols=len(PARTS))
 
 
 def _problems(axes: Axes, funnel: dict[str, Any]) -> None:
