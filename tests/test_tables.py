@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from jz3 import evidence, figures, table_text, tables
-from jz3.io import UserError, file_digest, write_table
+from jz3 import evidence, figures, funnel_figure, table_text, tables
+from jz3.io import UserError, file_digest, write_json, write_table
 from jz3.published import read_published
 from jz3.records import ANSWERS, GRADES
 
@@ -487,6 +487,26 @@ def test_loss_figure(tmp_path):
     assert "line 1" in one_line(lambda: figures.losses(tmp_path / "c.svg", paths))
     paths[0].write_text("")
     assert "empty" in one_line(lambda: figures.losses(tmp_path / "c.svg", paths))
+    assert not (tmp_path / "c.svg").exists()
+
+
+def test_funnel_figure(tmp_path):
+    passages, problems = tmp_path / "corpus" / "funnel.json", tmp_path / "cot" / "funnel.json"
+    counts = {"cut": 9, "kept": 5, "too_short": 4, "duplicates": 0}
+    write_json(passages, {"sources": {"web": counts}, "total": counts})
+    step = {"in": 1234, "rejected": 34, "out": 1200}
+    filters = {"1 parsed": step, "2 duplicate": {"in": 1200, "rejected": 0, "out": 1200}}
+    write_json(problems, {"written": 1234, "kept": 1200, "filters": filters})
+    funnel_figure.funnels(tmp_path / "a.svg", [passages, problems])
+    funnel_figure.funnels(tmp_path / "b.svg", [passages, problems])
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    for shown in ("5 of 9", "too short", "1,234", "1,200, 34 rejected", "no duplicate", "web"):
+        assert f">{shown}<" in text
+    assert ">duplicates<" not in text  # a reason that never occurred has no place in the legend
+    write_json(problems, {"kept": 1})
+    says = one_line(lambda: funnel_figure.funnels(tmp_path / "c.svg", [problems]))
+    assert "not a funnel" in says
     assert not (tmp_path / "c.svg").exists()
 
 
