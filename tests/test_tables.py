@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from jz3 import evidence, figures, table_text, tables
-from jz3.io import UserError, file_digest, write_table
+from jz3 import evidence, figures, funnel_figure, statistics, table_text, tables
+from jz3.io import UserError, file_digest, write_json, write_table
 from jz3.published import read_published
 from jz3.records import ANSWERS, GRADES
 
@@ -238,7 +238,24 @@ def test_several_samples_are_averaged(tmp_path):
     assert (
         float(cell["p"]) == 2 * 1 / 8
     )  # differences 1, 1, 0, 1 of two: only all one way is as far
-    assert "mean over 2 sampled answers" in table_text.markdown(table_text.layout(made))
+    text = table_text.markdown(table_text.layout(made))
+    assert "mean over 2 sampled answers" in text
+    # Both answers of a problem are the same text here, so the majority is as right as the mean is;
+    # three of four problems have a right answer.
+    assert (float(cell["majority"]), float(cell["pass"])) == (62.5, 75.0)
+    low, high = statistics.wilson(3, 4, 0.95)
+    assert float(cell["pass_low"]) == pytest.approx(100 * low, abs=1e-4)
+    assert float(cell["pass_high"]) == pytest.approx(100 * high, abs=1e-4)
+    assert "| model | benchmark | mean (pass@1) | maj@2 | pass@2 |" in text
+    assert "| jiuzhang | asdiv | 62.5 | 62.5 \\[" in text
+    single = tables.build("t", paths[:1], None, recipe(models=["base"], benchmarks=["asdiv"]), 1)
+    assert single[0]["samples"] == "2"
+
+
+def test_with_one_answer_per_problem_there_is_no_majority(grades):
+    made = tables.build("main", grades, None, recipe(), 1)
+    assert {row["majority"] + row["pass"] for row in made} == {""}
+    assert "maj@" not in table_text.markdown(table_text.layout(made))
 
 
 def test_order_is_the_configurations_and_bytes_are_stable(grades):
@@ -487,6 +504,26 @@ def test_loss_figure(tmp_path):
     assert "line 1" in one_line(lambda: figures.losses(tmp_path / "c.svg", paths))
     paths[0].write_text("")
     assert "empty" in one_line(lambda: figures.losses(tmp_path / "c.svg", paths))
+    assert not (tmp_path / "c.svg").exists()
+
+
+def test_funnel_figure(tmp_path):
+    passages, problems = tmp_path / "corpus" / "funnel.json", tmp_path / "cot" / "funnel.json"
+    counts = {"cut": 9, "kept": 5, "too_short": 4, "duplicates": 0}
+    write_json(passages, {"sources": {"web": counts}, "total": counts})
+    step = {"in": 1234, "rejected": 34, "out": 1200}
+    filters = {"1 parsed": step, "2 duplicate": {"in": 1200, "rejected": 0, "out": 1200}}
+    write_json(problems, {"written": 1234, "kept": 1200, "filters": filters})
+    funnel_figure.funnels(tmp_path / "a.svg", [passages, problems])
+    funnel_figure.funnels(tmp_path / "b.svg", [passages, problems])
+    text = (tmp_path / "a.svg").read_text()
+    assert text == (tmp_path / "b.svg").read_text()
+    for shown in ("5 of 9", "too short", "1,234", "1,200, 34 rejected", "no duplicate", "web"):
+        assert f">{shown}<" in text
+    assert ">duplicates<" not in text  # a reason that never occurred has no place in the legend
+    write_json(problems, {"kept": 1})
+    says = one_line(lambda: funnel_figure.funnels(tmp_path / "c.svg", [problems]))
+    assert "not a funnel" in says
     assert not (tmp_path / "c.svg").exists()
 
 

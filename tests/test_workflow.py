@@ -102,7 +102,15 @@ GRADES = {"answer_benchmark", "grade_answers", "build_cost_table", *REPORTS}
         ({"tables": {"main": {"models": ["base", "jiuzhang"]}}}, {"build_cost_table", *REPORTS}),
         (
             {"filtering": {"similarity": 0.9}},
-            {"filter_problems", "data_card", "pack_corpus", "train_model", "plot_losses", *GRADES},
+            {
+                "filter_problems",
+                "data_card",
+                "plot_funnels",
+                "pack_corpus",
+                "train_model",
+                "plot_losses",
+            }
+            | GRADES,
         ),
     ],
     ids=["learning rate", "answer length", "verdict", "confidence", "table rows", "filter"],

@@ -16,6 +16,9 @@ from .io import UserError, read_json
 PARTS = ("kept", "duplicates", "not_chosen", "too_short", "without_mathematics")
 PART_COLOURS = (COLOURS[0], COLOURS[1], COLOURS[5], COLOURS[4], COLOURS[3])
 
+# Filters named after what they look for are shown as what passes them.
+PASSED = {"duplicate": "no duplicate", "contaminated": "not contaminated"}
+
 
 def funnels(path: str | Path, files: Sequence[str | Path]) -> None:
     """One panel per funnel: of passages by source, of problems filter by filter.
@@ -74,13 +77,18 @@ def _passages(axes: Axes, sources: dict[str, dict[str, Any]]) -> None:
         )  # fmt: skip
     axes.set_xlim(right=1.16 * max([*starts, 1]))
     axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.legend(loc="lower right", fontsize=9, ncols=1)
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1, 1), fontsize=9, ncols=len(PARTS), handlelength=1.0,
+        handletextpad=0.5, columnspacing=1.2, borderaxespad=0.1,
+    )  # fmt: skip
 
 
 def _problems(axes: Axes, funnel: dict[str, Any]) -> None:
     steps = [("written", funnel["written"], 0)] + [
-        (name.partition(" ")[2] or name, step["out"], step["rejected"])
-        for name, step in funnel["filters"].items()
+        (PASSED.get(filter_, filter_), step["out"], step["rejected"])
+        for filter_, step in (
+            (name.partition(" ")[2] or name, step) for name, step in funnel["filters"].items()
+        )
     ]
     for place, (_, out, rejected) in enumerate(steps):
         axes.barh(place, out, 0.62, color=COLOURS[0])

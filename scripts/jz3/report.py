@@ -177,7 +177,7 @@ def _figures(files: Sequence[Path], names: Sequence[str]) -> dict[str, list[dict
         titles = {
             "scores": f"Scores of table {name}",
             "losses": "Loss per supervised token against tokens seen",
-            "funnels": "Kept, and left out",
+            "funnels": "What became of passages and of problems",
             "influence": f"Influence scores of {name}",
         }
         if kind not in titles or (kind == "scores" and name not in names):

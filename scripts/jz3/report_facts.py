@@ -42,7 +42,8 @@ def glance(
         text = ", ".join(f"{verdicts[name]} {name}" for name in COMPARED if verdicts[name])
         if verdicts[NOT_RUN]:
             text += f"; {verdicts[NOT_RUN]} not run"
-        facts.append((f"{verdicts['within noise']} of {compared}", f"published scores met: {text}"))
+        met = f"{verdicts['within noise']} of {compared}"
+        facts.append((met, f"published scores within noise: {text}"))
     written = sum(funnel["written"] for funnel in funnels if "written" in funnel)
     if written:
         kept = sum(funnel["kept"] for funnel in funnels if "written" in funnel)

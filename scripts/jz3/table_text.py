@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from . import grids
 from .grids import Grid, chance, interval, number
 from .published import AVERAGE
-from .tables import GRADERS, NOT_RUN, OURS, PAPER
+from .tables import GRADERS, METRICS, NOT_RUN, OURS, PAPER
 
 MODES = {"cot": "natural-language solutions", "tool": "solutions by program"}
 RULES = {"strict": "this workflow's strict rules", "released": "the authors' released rules"}
@@ -74,7 +74,7 @@ def layout(rows: Sequence[dict[str, str]]) -> Sheet:
         benchmarks=benchmarks,
         lines=lines,
         notes=_notes(rows, ours, benchmarks, level),
-        comparisons=[part for part in (_against(rows), _gains(ours)) if part.rows],
+        comparisons=[part for part in (_against(rows), _gains(ours), _samples(ours)) if part.rows],
     )
 
 
@@ -137,6 +137,22 @@ def _gains(ours: list[dict]) -> Grid:
     return Grid(f"Against {first}, on the same problems", header, lines, 2)
 
 
+def _samples(ours: list[dict]) -> Grid:
+    """What several sampled answers per problem give, beside the mean of them."""
+    k = max((int(row["samples"]) for row in ours if row["samples"]), default=1)
+    lines = [
+        [row["row"], row["benchmark"], number(row["score"])]
+        + [
+            f"{number(row[metric])} {interval(row[f'{metric}_low'], row[f'{metric}_high'])}"
+            for metric in METRICS
+        ]
+        for row in ours
+        if row["pass"]
+    ]
+    header = ["model", "benchmark", "mean (pass@1)", f"maj@{k}", f"pass@{k}"]
+    return Grid(f"Over {k} sampled answers per problem", header, lines, 2)
+
+
 def _notes(rows, ours: list[dict], benchmarks: list[str], level: float) -> list[str]:
     confidence = f"{100 * (1 - level):g} %"
     first = ours[0]
@@ -146,6 +162,10 @@ def _notes(rows, ours: list[dict], benchmarks: list[str], level: float) -> list[
         notes.append(
             f"Each score is the mean over {samples} sampled answers per problem; intervals count"
             " problems, not answers."
+        )
+        notes.append(
+            f"maj@{samples}: the most frequent answer is right (a tie counts as the share of it"
+            f" that is); pass@{samples}: at least one answer is right."
         )
     if AVERAGE in benchmarks:
         note = "average: unweighted mean of the benchmarks of this table"

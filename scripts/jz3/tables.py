@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from . import grids, statistics
+from . import grids, sampling_metrics, statistics
 from .io import UserError, did_you_mean, digest, file_digest, read_rows, rng
 from .published import AVERAGE, Published, read_published
 from .records import GRADES
@@ -22,12 +22,15 @@ from .records import GRADES
 # first model, Holm-corrected over the table. verdict, where a row of ours has a published
 # counterpart: within noise | above | below | not run | not published (the paper's cell is empty) |
 # unknown (the paper's value is not known here); and "not run" of published rows without a model.
+# majority, pass: maj@k and pass@k in percent, k being all samples; empty with one sample.
 COLUMNS = (
     "table", "row", "kind", "benchmark", "mode", "score", "low", "high", "n", "correct", "paper",
     "difference", "verdict", "p", "grades_digest", "source", "samples", "grader", "correct_other",
     "gain", "gain_low", "gain_high", "confidence", "subset", "of", "note",
+    "majority", "majority_low", "majority_high", "pass", "pass_low", "pass_high",
 )  # fmt: skip
 PAPER, OURS, NOT_RUN = "paper", "this run", "not run"
+METRICS = ("majority", "pass")
 PRINTED = 0.05  # points by which rounding may have moved a published value
 GRADERS = ("strict", "released")
 
@@ -37,7 +40,8 @@ class Grades:
     """One graded run of a model on a benchmark.
 
     right, right_other: per problem, how many of its `samples` answers are right by the table's
-    grader, and by the other one.
+    grader, and by the other one. solved: with several samples, how many problems the majority's
+    answer solves (maj@k), and how many at least one answer does (pass@k).
     """
 
     source: str
@@ -45,6 +49,7 @@ class Grades:
     samples: int
     right: dict[str, int]
     right_other: dict[str, int]
+    solved: dict[str, float]
 
     @property
     def n(self) -> int:
@@ -97,7 +102,8 @@ def _read_one(path: Path, benchmark: str, verdict: str) -> Grades:
     right: dict[str, int] = {}
     right_other: dict[str, int] = {}
     seen: dict[str, set[int]] = {}
-    for row in read_rows(path, GRADES):
+    rows = read_rows(path, GRADES)
+    for row in rows:
         problem, sample = row["problem_id"], row["sample"]
         if row["benchmark"] != benchmark:
             raise UserError(
@@ -117,8 +123,12 @@ def _read_one(path: Path, benchmark: str, verdict: str) -> Grades:
             f"{path}: problem {short[0]} has {len(seen[short[0]])} of {samples} samples."
             " Delete it and rerun."
         )
+    solved = {
+        metric: sum(sampling_metrics.by_problem(rows, verdict, metric, samples).values())
+        for metric in (METRICS if samples > 1 else ())
+    }
     source = "/".join(path.parts[-5:])
-    return Grades(source, file_digest(path)[:16], samples, right, right_other)
+    return Grades(source, file_digest(path)[:16], samples, right, right_other, solved)
 
 
 def build(
@@ -213,10 +223,18 @@ def _beside(name: str, model: str, published: Published, recipe: dict) -> dict[s
 
 def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
     parts = [measured[model, b] for b in recipe["benchmarks"] if benchmark in (b, AVERAGE)]
+    level = recipe["confidence"]
     cells = [(part.share, part.n) for part in parts]
-    mean, low, high = statistics.macro_average(cells, recipe["confidence"])
-    numbers = dict(zip(("score", "low", "high"), (mean, low, high), strict=True))
-    cell = {key: f"{100 * value:.4f}" for key, value in numbers.items()}
+    shares = [("score", "low", "high", cells)]
+    for metric in METRICS:
+        if all(part.solved for part in parts):
+            cells = [(part.solved[metric], part.n) for part in parts]
+            shares.append((metric, f"{metric}_low", f"{metric}_high", cells))
+    cell = {
+        key: f"{100 * value:.4f}"
+        for *keys, cells in shares
+        for key, value in zip(keys, statistics.macro_average(cells, level), strict=True)
+    }
     cell |= {"grader": recipe["verdict"], "confidence": recipe["confidence"]}
     if benchmark == AVERAGE:
         cell["grades_digest"] = digest([part.digest for part in parts])
