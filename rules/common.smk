@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from jz3 import orphans, sharing, sizing
+from jz3 import orphans, sharing, sizing, workload
 from jz3.code_version import code_version as digest_of_program
 from jz3.configuration import mistakes
 from jz3.io import UserError, digest
@@ -136,7 +136,7 @@ def table_memory(wildcards, input, attempt):
 
 # What jobs ask for, from the sizes in the configuration (docs/cluster.md).
 try:
-    PLAN = sizing.plan(config)
+    PLAN = workload.plan(config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

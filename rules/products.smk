@@ -468,7 +468,7 @@ def node_request(wildcards):
             (work.memory_mb for work in works), default=execution_memory()
         ),
         "disk": sum(work.disk for work in PLAN.values())
-        + sizing.state_bytes(PLAN.values()),
+        + workload.state_bytes(PLAN.values()),
         "gpu_memory_gb": config["sizing"]["gpu_memory_gb"],
         "dtype": config["compute"]["dtype"],
         "engine": config["compute"]["generation"],

@@ -6,7 +6,7 @@ formulas of docs/cluster.md. Nothing is fetched or computed.
 
 from itertools import groupby
 
-from jz3 import program, sizing
+from jz3 import program, sizing, workload
 
 COLUMNS = ("stage", "job", "jobs", "GPUs", "tokens", "GPU-hours", "hours", "dollars", "disk")
 
@@ -99,7 +99,7 @@ def notes(config: dict, works: list[sizing.Work]) -> list[str]:
             " longest length; nothing is sent beyond teacher.budget_dollars,"
             f" {teacher['budget_dollars']:,.0f}."
         )
-    if state := sizing.state_bytes(works):
+    if state := workload.state_bytes(works):
         lines.append(
             f"Disk: up to {short(state, 'B')} more for the states of models that train at once; hub"
             " datasets, passages and the hub's cache (HF_HOME) are not counted."
@@ -130,7 +130,7 @@ def table(lines: list[list[str]]) -> str:
 def main(options) -> None:
     """Print the estimate."""
     config = options.recipe
-    works = list(sizing.plan(config).values())
+    works = list(workload.plan(config).values())
     print(table(rows(works, config["sizing"])))
     print()
     print("\n".join(notes(config, works)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import estimate
 import pytest
 import yaml
-from jz3 import io, preflight, sizing
+from jz3 import io, preflight, workload
 from jz3.sizing import Work
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +42,7 @@ def test_a_stages_time_is_the_longest_job_or_all_over_the_gpus():
 
 
 def test_the_papers_estimate_holds_every_stage_and_agrees_with_the_plan(paper):
-    works = list(sizing.plan(paper).values())
+    works = list(workload.plan(paper).values())
     text = estimate.table(estimate.rows(works, paper["sizing"]))
     for stage in ("distillation", "synthesizers", "influence", "synthesis", "training"):
         assert stage in text

@@ -54,7 +54,7 @@ def collect(
     """The costs in the order of the stages, and how many records of time belong to no entry.
 
     products: completions, problems and rejected problems, candidates, histories, answers; what
-    they are is read off their paths. gpus: per rule and name the GPUs of a job (`sizing.plan`); a
+    they are is read off their paths. gpus: per rule and name the GPUs of a job (`workload.plan`); a
     record of such a rule for any other name is left over from another configuration.
     """
     costs: dict[tuple[str, str, str], Cost] = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import execution, sizing
+from . import execution, workload
 
 STATES = ("ok", "warn", "fail")
 PACKAGES = {
@@ -259,7 +259,7 @@ def _reachable(address: str) -> bool:
 
 def budget(config: dict[str, Any]) -> Iterator[Finding]:
     """The teacher's expected cost against its budget."""
-    dollars = sum(work.dollars for work in sizing.plan(config).values())
+    dollars = sum(work.dollars for work in workload.plan(config).values())
     allowed = config["teacher"]["budget_dollars"]
     yield judged(
         "budget",
