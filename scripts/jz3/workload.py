@@ -1,7 +1,7 @@
 """Every job of a configuration that is worth counting: its requests, tokens, money and disk.
 
-Rules take their requests from `plan` (rules/common.smk) and `snakemake estimate` adds it up: what is
-announced is what is asked for. The configuration's `sizing` says how long texts are.
+Rules take their requests from `plan` (rules/common.smk) and `snakemake estimate` adds it up: what
+is announced is what is asked for. The configuration's `sizing` says how long texts are.
 """
 
 from collections.abc import Iterable
