@@ -10,7 +10,7 @@ import re
 from .quantities import closing, compact, plain, unwrap
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.M | re.S)
-_STATED = re.compile(r"\banswer(?:\s+is|\s*:)\s*:?(?!\s*$)", re.I)
+_STATED = re.compile(r"\b(?:answer|choice)(?:\s+is|\s*:)\s*:?(?!\s*$)", re.I)
 _VALUE = (
     r"(?:(?<![\w.)\]}])-\s?|(?<=[=(\s]-)|)"
     r"(?:\\?\$\s?)?"

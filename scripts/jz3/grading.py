@@ -11,14 +11,28 @@ from typing import Any
 
 from . import released_grader
 from .answers import extract_answer
-from .quantities import FUNCTIONS, compact, known_unit, plain, quantity, same_quantity, split_unit
+from .estimates import differ
+from .quantities import (
+    FUNCTIONS,
+    NUMBER_WORDS,
+    compact,
+    known_unit,
+    plain,
+    quantity,
+    same_quantity,
+    split_unit,
+    unwrap,
+)
 from .symbolic import WORKER
 
 __all__ = ["extract_answer", "grade", "released", "strict"]
 
 _LONGEST = 600  # characters of an answer that is worth parsing; longer ones must be equal as text
 _DEEPEST = 6  # nested sets and tuples; deeper ones go to the symbolic comparison whole
-_NAME = r"(?:\\?[A-Za-z]+|\\text\s*\{[^{}]*\})(?:_\{?\w+\}?|')?"
+_NAME = (
+    r"(?:(?:\\?[A-Za-z]+|\\text\s*\{[^{}]*\})(?:_\{?\w+\}?|')?"
+    r"|\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\))"
+)
 _ASSIGNED = re.compile(
     rf"({_NAME})(\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?\s*(?:=|\\in(?![A-Za-z]))\s*"
 )
@@ -26,6 +40,12 @@ _CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s*([ap])\.?\s?m\.?", re.I)
 _MATRIX = re.compile(r"\\begin\{([pbBvV]?matrix|array)\}(?:\{[clr|]*\})?(.*?)\\end\{\1\}", re.S)
 _SIDES = {"<": ("(", ")"), r"\le": ("[", "]"), ">": (")", "("), r"\ge": ("]", "[")}
 _BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d+|\\text\s*\{?\w+\}?)\}?")
+_BUILDER = re.compile(
+    r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?::|\||\\mid(?![A-Za-z]))(.*)\\\}"
+)
+_ROW = r"\[[^\[\]]*\]"
+_NESTED = re.compile(rf"(?:Matrix\s*\(\s*)?\[\s*({_ROW}(?:\s*,\s*{_ROW})*)\s*\]\s*\)?")
+_REALS = re.compile(r"\\mathbb\s*\{R\}|\\text\s*\{\s*all real numbers\s*\}|all real numbers")
 _BRACKETS = {"(": ")", "[": "]"}
 
 
@@ -85,7 +105,16 @@ def _enclosed(text: str) -> tuple[str, str, str] | None:
 
 
 def _interval(text: str) -> tuple[str, str] | None:
-    r"""Variable and interval of an inequality in one variable (`-1 < x \le 2`); else None."""
+    r"""Variable and interval of an inequality in one variable (`-1 < x \le 2`); else None.
+
+    Inequalities joined by "or" are a union.
+    """
+    pieces = re.split(r"\s+or\s+|\s*\\text\s*\{\s*or\s*\}\s*", text)
+    if len(pieces) > 1:
+        found = [_interval(piece) for piece in pieces]
+        if not all(found) or len({name for name, _ in found}) > 1:
+            return None
+        return found[0][0], r"\cup ".join(interval for _, interval in found)
     parts = re.split(r"(<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z]))", text)
     parts = [part.strip() for part in parts]
     letter = re.compile(r"[A-Za-z]|\\(?:theta|alpha|beta)")
@@ -118,15 +147,24 @@ def _items(text: str) -> tuple[str, list[str]] | None:
         cells = [cell.strip() for row in rows for cell in row]
         determinant = "determinant" if found[1] in ("vmatrix", "Vmatrix") else "matrix"
         return f"{determinant} {len(rows)}x{len(rows[0]) if rows else 0}", cells
+    found = _NESTED.fullmatch(text)
+    if found:  # as a program prints it
+        rows = [split_top(row[1:-1], ",") for row in re.findall(_ROW, found[1])]
+        if len({len(row) for row in rows}) == 1:
+            return f"matrix {len(rows)}x{len(rows[0])}", [cell for row in rows for cell in row]
     parts = split_top(text, r"\\cup(?![A-Za-z])")
     if len(parts) > 1:
         return "union", parts
+    parts = split_top(text, ":")
+    if len(parts) > 2 and all(map(quantity, parts)):
+        values = [quantity(part).value for part in parts]
+        return "ratio", [str(value / (values[0] or 1)) for value in values]
     enclosed = _enclosed(text)
     if enclosed:
         left, right, inside = enclosed
         parts = [part for part in split_top(inside, ",") if part]
         if left == r"\{":
-            return "set", parts
+            return "set", list(dict.fromkeys(parts))
         if len(parts) == 2:
             return left + right, parts
         if len(parts) > 2 and right == _BRACKETS[left]:
@@ -178,7 +216,16 @@ def _same_structure(ours: tuple[str, list[str]], theirs: tuple[str, list[str]], 
 
 
 def _simplest(text: str) -> str:
-    """Take off brackets around a single expression and braces around a single element."""
+    """Take off brackets around a single expression and braces around a single element.
+
+    The real line and a set given by an inequality become the interval they are.
+    """
+    text = re.sub(r"(?<=\d) to (?=\d)", ":", unwrap(text))
+    if _REALS.fullmatch(text):
+        return r"(-\infty,\infty)"
+    found = _BUILDER.fullmatch(text)
+    if found and (interval := _interval(found[2].strip())) and interval[0] == found[1]:
+        return interval[1]
     while True:
         enclosed = _enclosed(text)
         if not enclosed or len(split_top(enclosed[2], ",")) > 1 or not enclosed[2].strip():
@@ -207,8 +254,19 @@ def _words(text: str) -> str:
     runs = re.findall(r"[A-Za-z]{3,}", bare)
     if all(run.lower() in FUNCTIONS for run in runs) and bare.lower() not in ("no", "ok"):
         return ""
-    bare = re.sub(r"[^\w ]+", "", bare.casefold())
+    bare = re.sub(r"\band\b|[^\w ]+", " ", re.sub(r"['’.]", "", bare.casefold())).strip()
     return re.sub(r"^(?:the|a|an) ", "", re.sub(r"\s+", " ", bare)).strip()
+
+
+def _base(text: str) -> str:
+    """A base as digits, whether it is written so or as a word."""
+    word = re.sub(r"\\text\s*\{?(\w+)\}?", r"\1", text)
+    return str(NUMBER_WORDS.get(word.lower(), word))
+
+
+def _variables(text: str) -> set[str]:
+    """Letters that stand alone."""
+    return set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text))
 
 
 def _clock(text: str) -> tuple[int, int] | None:
@@ -238,7 +296,8 @@ def _same(predicted: str, gold: str, depth: int) -> bool:
     predicted, gold = _simplest(asked), _simplest(given)
     ours, theirs = _BASED.fullmatch(predicted), _BASED.fullmatch(gold)
     if theirs and theirs[1][0].isdigit():  # a numeral with its base, which may be left out
-        return (ours[1] if ours else predicted) == theirs[1] and not (ours and ours[2] != theirs[2])
+        bases = [_base(found[2]) for found in (ours, theirs) if found]
+        return (ours[1] if ours else predicted) == theirs[1] and len(set(bases)) == 1
     ours, theirs = quantity(predicted), quantity(gold)
     if ours and theirs:
         return same_quantity(ours, theirs)
@@ -270,9 +329,12 @@ def _same_expression(predicted: str, gold: str) -> bool:
         return False
     if _words(predicted):
         return False
+    ours, theirs = _variables(predicted), _variables(gold)
+    if ours != theirs and {name.lower() for name in ours} == {name.lower() for name in theirs}:
+        return False  # math-verify takes r for R
     if compact(predicted) == compact(gold):
         return True
-    return WORKER.equal("strict", predicted, gold)
+    return not differ(predicted, gold) and WORKER.equal("strict", predicted, gold)
 
 
 def grade(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str]]:

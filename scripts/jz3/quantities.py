@@ -13,7 +13,8 @@ _SYMBOLS = {
     "÷": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
     "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "°": r"^\circ ", "²": "^2",
     "³": "^3", "’": "'", "‘": "'", "“": '"', "”": '"', "¢": r"\text{ cents}", "≈": r"\approx ",
-    "∅": r"\emptyset ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "√": r"\sqrt ",
+    "∅": r"\emptyset ", "ℝ": r"\mathbb{R} ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
+    "√": r"\sqrt ",
 }  # fmt: skip
 _SPACES = re.compile(r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-z])|\\displaystyle(?![a-z])|\s+")
 _TEXT = re.compile(r"\\(?:mbox|hbox|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname)\s*\{")
@@ -81,7 +82,9 @@ def plain(text: str) -> str:
         elif unicodedata.decomposition(sign).startswith("<fraction>"):
             top, bottom = unicodedata.normalize("NFKC", sign).split("⁄")
             text = text.replace(sign, rf"\frac{{{top}}}{{{bottom or 1}}}")
-    text = unicodedata.normalize("NFKC", text)
+    text = "".join(
+        c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf"
+    )
     text = re.sub(r",\s*\\!\s*|\{,\}", ",", text)
     text = re.sub(r"\\(?:left|right|big|Big|bigg|Bigg)[lr]?(?![A-Za-z])", "", text)
     text = _TEXT.sub(lambda _: r"\text{", text)
@@ -90,6 +93,8 @@ def plain(text: str) -> str:
     text = text.replace(r"\langle", "(").replace(r"\rangle", ")")
     text = re.sub(r"\\(le|ge|ne)(?:q|qslant)(?![A-Za-z])", r"\\\1", text)
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    text = re.sub(r"\\varnothing|\\\{\s*\\\}", r"\\emptyset ", text)
+    text = re.sub(r"\{([^{}]*)\\choose([^{}]*)\}", r"\\binom{\1}{\2}", text)
     text = re.sub(r"\\[dtc]frac", r"\\frac", text)
     text = re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", text)
     text = re.sub(r"\\frac\s*(\d)\s*\{", r"\\frac{\1}{", text)
@@ -106,10 +111,44 @@ def plain(text: str) -> str:
 
 
 def compact(text: str) -> str:
-    r"""`text` without spaces, thin differences of LaTeX, and `\text{}` wrappers."""
+    r"""`text` without spaces (but between digits), `\text{}` and LaTeX's optional braces."""
     text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\^\{(\w)\}", r"^\1", re.sub(r"_\{(\w)\}", r"_\1", text))
-    return re.sub(r"\s+", "", text)
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
+
+
+NUMBER_WORDS = {
+    word: value
+    for value, word in enumerate(
+        (
+            *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+            *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen"),
+            *("seventeen", "eighteen", "nineteen"),
+        )
+    )
+} | {
+    word: 10 * value
+    for value, word in enumerate(
+        ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2
+    )
+}
+SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+
+
+def spoken_number(text: str) -> int | None:
+    """The integer that a text of number words only names ("one hundred and five"); else None."""
+    words = [word for word in text.lower().replace("-", " ").split() if word != "and"]
+    total, group, seen = 0, 0, False
+    for word in words:
+        if word in NUMBER_WORDS:
+            group, seen = group + NUMBER_WORDS[word], True
+        elif word == "hundred":
+            group, seen = (group or 1) * 100, True
+        elif word in SCALES and seen:
+            total, group = total + group * SCALES[word], 0
+        else:
+            return None
+    return total + group if seen else None
 
 
 # ---------------------------------------------------------------- units
@@ -183,9 +222,11 @@ def split_unit(text: str) -> tuple[str, str]:
     A single letter counts as a unit only inside `\text{}`: elsewhere it is a variable.
     """
     text = text.strip()
-    money = re.match(r"(-?)\s*(?:\\?\$|USD|US\\?\$)\s*(?=[-\d.\\])", text)
+    money = re.match(r"(-?)\s*(?:(€)|\\?\$|USD|US\\?\$)\s*(?=[-\d.\\])", text)
     if money:
-        return split_unit(money[1] + text[money.end() :])[0], "$"
+        value, unit = split_unit(money[1] + text[money.end() :])
+        scale = f" {unit}" if unit in SCALES else ""
+        return value + scale, "euro" if money[2] else "$"
     for pattern, unit in (
         (r"\s*(?:\\?%|percent)$", "%"),
         (r"\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*\\?(?:text)?\{?[CF]\}?)?$", "degrees"),
@@ -216,13 +257,8 @@ def split_unit(text: str) -> tuple[str, str]:
 
 # ---------------------------------------------------------------- numbers
 
-# Position in the list = value.
-NUMBER_WORDS = [
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
-    *("nineteen", "twenty"),
-]
-_PLAIN_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
+_PLAIN_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d{1,3}(?: \d{3})+|\d+)(?:\.\d*)?|\.\d+"
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{(\d+)\}")
 _NUMBER = re.compile(rf"({_PLAIN_NUMBER})(?:[eE]([+-]?\d{{1,3}}))?")
 _POWER = re.compile(
     rf"(?:({_PLAIN_NUMBER})\s*(?:\\times|\\cdot|\*|x)\s*)?10\s*\^\s*\{{?\s*([+-]?\d{{1,3}})\s*\}}?"
@@ -231,7 +267,9 @@ _RATIO = re.compile(
     rf"\\frac\s*\{{\s*(-?\s*(?:{_PLAIN_NUMBER}))\s*\}}\s*\{{\s*(-?\s*(?:{_PLAIN_NUMBER}))\s*\}}"
     rf"|({_PLAIN_NUMBER})\s*/\s*(-?(?:{_PLAIN_NUMBER}))"
 )
-_MIXED = re.compile(r"(\d+)(?:\s*(?:and)?\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}|(?:\s+|-)(\d+)/(\d+))")
+_MIXED = re.compile(
+    r"(\d+)(?:\s*(?:and)?\s*\\frac\s*\{(\d+)\}\s*\{(\d+)\}|\s+(?:and\s+)?(\d+)/(\d+))"
+)
 _LONGEST = 200  # characters of a written number; longer ones are left to string equality
 
 
@@ -257,14 +295,26 @@ def quantity(text: str) -> Quantity | None:
     if not text or len(text) > _LONGEST:
         return None
     text, unit = split_unit(text)
+    value, scale = split_unit(text) if unit not in SCALES else (text, unit)
+    if scale in SCALES:
+        inner = quantity(value)
+        if inner and not inner.unit:
+            unit = "" if unit == scale else unit
+            return Quantity(inner.value * SCALES[scale], unit, inner.digits)
     sign = -1 if text.startswith("-") else 1
     text = re.sub(r"^[+-]\s*", "", text)
-    if text.lower() in NUMBER_WORDS:
-        return Quantity(Fraction(sign * NUMBER_WORDS.index(text.lower())), unit)
+    if text[:1].isalpha():
+        spoken = spoken_number(f"{text} {unit}" if unit in SCALES else text)
+        return None if spoken is None else Quantity(Fraction(sign * spoken), unit)
     found = _NUMBER.fullmatch(text)
     if found:
         digits = len(found[1].replace(",", "").replace(".", "").lstrip("0")) if "." in text else 0
         return Quantity(sign * _exact(found[1]) * Fraction(10) ** int(found[2] or 0), unit, digits)
+    found = _REPEATING.fullmatch(text)
+    if found:
+        whole, fixed, period = found.groups()
+        ninths = Fraction(int(period), 10 ** len(period) - 1) / 10 ** len(fixed)
+        return Quantity(sign * (_exact(f"{whole or 0}.{fixed or 0}") + ninths), unit)
     found = _POWER.fullmatch(text)
     if found:
         return Quantity(sign * _exact(found[1] or "1") * Fraction(10) ** int(found[2]), unit)

@@ -33,14 +33,8 @@ _UNITS = r"""
     st rd th ab bc are mp
 """
 _UNIT = re.compile(rf"(^|\W)(?:{'|'.join(_UNITS.split())})s?($|\W)")
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = {"billion": 10**9, "million": 10**6, "thousand": 1000}
-_WORDS = {
-    **{word: value for value, word in enumerate(NUMBER_WORDS)},
-    **{word: 10 * value for value, word in enumerate(_TENS, 2)},
-    "hundred": 100,
-    **_SCALES,
-}
+_WORDS = {**NUMBER_WORDS, "hundred": 100, **_SCALES}
 _MATRIX = (r"\begin{pmatrix}", r"\end{pmatrix}")
 
 

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SECONDS = 3.0  # of processor time per comparison: does not depend on what else the machine does
+SECONDS = 1.5  # of processor time per comparison: does not depend on what else the machine does
 _WALL = 4.0  # times as much by the clock, then it is killed from outside
 _START_SECONDS = 120.0  # for the worker's imports, on a slow file system
 _MEMORY = 2 << 30  # bytes of address space
@@ -34,17 +34,20 @@ def _strict(predicted: str, gold: str) -> bool:
     return bool(verify(*sides, timeout_seconds=None))
 
 
-# Single letters, numbers and operators: what sympy may evaluate as Python without harm.
-_HARMLESS = re.compile(r"(?:[^\W_](?![^\W\d_])|[\s+*/().-])+")
+# Single letters, numbers, operators and brackets: what sympy may evaluate as Python without harm.
+_HARMLESS = re.compile(r"(?:[^\W_](?![^\W\d_])|[\s+*/(){},.-])+")
 
 
 def _parsed(text: str) -> object:
     r"""`text` as the authors read it: the longest start that sympy's own LaTeX grammar accepts.
 
     Where that fails, a Python expression (the release evaluates any text, we do not), then
-    latex2sympy; at last the text itself. Each reader is tried with `\\` as `\` first.
+    latex2sympy; at last the text itself. Each reader is tried with `\\` as `\` first. Sets and
+    intervals, which only newer versions of latex2sympy read, stay text.
     """
     from latex2sympy2_extended import latex2sympy
+    from sympy import Expr, MatrixBase
+    from sympy.core.relational import Relational
     from sympy.parsing.latex import _parse_latex_antlr as grammar
     from sympy.parsing.sympy_parser import parse_expr
 
@@ -54,7 +57,9 @@ def _parsed(text: str) -> object:
         for spelling in (text.replace("\\\\", "\\"), text):
             if read is not parse_expr or _HARMLESS.fullmatch(spelling):
                 with contextlib.suppress(Exception):
-                    return read(spelling)
+                    value = read(spelling)
+                    if read is not latex2sympy or isinstance(value, Expr | MatrixBase | Relational):
+                        return value
     return text
 
 
