@@ -93,8 +93,6 @@ rule build_cost_table:
         "<results>/timings/tables/build_cost_table.tsv"
     conda:
         "../envs/evaluate.yaml"
-    resources:
-        mem_mb=table_memory,
     params:
         recipe=canonical(
             {
@@ -129,8 +127,6 @@ rule build_influence_table:
         "<results>/timings/tables/build_influence_table.tsv"
     conda:
         "../envs/evaluate.yaml"
-    resources:
-        mem_mb=table_memory,
     params:
         recipe=canonical({"confidence": config["evaluation"]["confidence"]}),
         code=code_version("build_influence_table.py"),

@@ -96,6 +96,16 @@ def test_other_products_are_refused(run, tmp_path):
         costs.collect([tmp_path / "corpus/x/passages.parquet"], run["timings"], GPUS)
 
 
+def test_torn_and_foreign_files_are_named(run):
+    path = run["products"][0]
+    path.write_bytes(b"PAR1 torn")
+    with pytest.raises(UserError, match=r"completions\.parquet: not a readable Parquet file"):
+        costs.collect([path], run["timings"], GPUS)
+    path.write_bytes(run["products"][1].read_bytes())
+    with pytest.raises(UserError, match=r'completions\.parquet: column "cost" is missing'):
+        costs.collect([path], run["timings"], GPUS)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.5, "0.5 s"), (90, "1.5 min"), (3600, "1.0 h"), (9e6, "2,500.0 h")]
 )

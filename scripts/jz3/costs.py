@@ -12,8 +12,7 @@ from typing import Any
 
 from . import grids
 from .grids import Grid, number, short
-from .io import UserError, read_json_lines, read_table
-from .records import ANSWERS, COMPLETIONS, PROBLEMS
+from .io import UserError, read_json_lines
 
 # Beside planning, and the tables that show the costs.
 STAGES = (
@@ -93,17 +92,17 @@ def _count(path: Path, of) -> None:
     """Add the tokens and dollars that one product records."""
     stage, entry, file = path.parts[-3:]
     if file == "completions.parquet":
-        columns = _columns(path, COMPLETIONS, "prompt_tokens", "completion_tokens", "cost")
+        columns = _columns(path, "prompt_tokens", "completion_tokens", "cost")
         cost = of("distillation", "ask_teacher", entry)
         cost.tokens_read += columns["prompt_tokens"]
         cost.tokens_written += columns["completion_tokens"]
         cost.dollars += columns["cost"]
     elif file == "candidates.parquet":
         cost = of("influence", "synthesize_candidates", entry)
-        cost.tokens_written += _columns(path, PROBLEMS, "completion_tokens")["completion_tokens"]
+        cost.tokens_written += _columns(path, "completion_tokens")["completion_tokens"]
     elif file in ("problems.parquet", "rejected.parquet"):
         cost = of("synthesis", "synthesize", entry)
-        cost.tokens_written += _columns(path, PROBLEMS, "completion_tokens")["completion_tokens"]
+        cost.tokens_written += _columns(path, "completion_tokens")["completion_tokens"]
     elif file == "history.jsonl":
         synthesizer = stage == "synthesizers"
         cost = of("synthesizers", "train_synthesizer", entry) if synthesizer else of(
@@ -111,7 +110,7 @@ def _count(path: Path, of) -> None:
         )  # fmt: skip
         cost.tokens_trained += read_json_lines(path)[-1]["tokens"]
     elif file == "answers.parquet":
-        columns = _columns(path, ANSWERS, "prompt_tokens", "completion_tokens")
+        columns = _columns(path, "prompt_tokens", "completion_tokens")
         cost = of("evaluation", "answer_benchmark", "/".join(path.parts[-4:-2]))
         cost.tokens_read += columns["prompt_tokens"]
         cost.tokens_written += columns["completion_tokens"]
@@ -119,11 +118,21 @@ def _count(path: Path, of) -> None:
         raise UserError(f"{path}: not a product whose tokens are counted.")
 
 
-def _columns(path: Path, schema, *names: str) -> dict[str, Any]:
-    """Sums of columns (an empty table, or nulls only: 0)."""
+def _columns(path: Path, *names: str) -> dict[str, Any]:
+    """Sums of columns (an empty table, or nulls only: 0), without reading the texts beside them."""
+    import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    table = read_table(path, schema, allow_empty=True)
+    try:
+        with pq.ParquetFile(path) as file:
+            if missing := set(names) - set(file.schema_arrow.names):
+                raise UserError(f'{path}: column "{min(missing)}" is missing. Delete it and rerun.')
+            table = file.read(columns=list(names))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    except (pa.ArrowInvalid, OSError):
+        raise UserError(f"{path}: not a readable Parquet file. Delete it and rerun.") from None
     return {name: pc.sum(table[name]).as_py() or 0 for name in names}
 
 
