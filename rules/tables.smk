@@ -101,9 +101,11 @@ rule build_cost_table:
             }
         ),
         timings=in_results("timings"),
+        journal=in_results("distillation/journal.sqlite"),
         code=code_version("build_cost_table.py"),
     shell:
         "python scripts/build_cost_table.py --products {input:q} --timings {params.timings:q}"
+        " --journal {params.journal:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} --latex {output.latex:q} --sidecar {output.sidecar:q}"
         " --log {log:q}"

@@ -13,6 +13,7 @@ from typing import Any
 from . import grids
 from .grids import Grid, number, short
 from .io import UserError, read_json_lines
+from .teacher_journal import NANO, TeacherJournal
 
 # Beside planning, and the tables that show the costs.
 STAGES = (
@@ -20,6 +21,7 @@ STAGES = (
     "training", "evaluation",
 )  # fmt: skip
 TOTAL = "all"
+UNUSED = "unused answers"
 
 
 @dataclass
@@ -48,13 +50,17 @@ COLUMNS = tuple(field.name for field in fields(Cost))
 
 
 def collect(
-    products: Iterable[Path], timings: Path, gpus: dict[str, dict[str, int]]
+    products: Iterable[Path],
+    timings: Path,
+    gpus: dict[str, dict[str, int]],
+    journal: Path | None = None,
 ) -> tuple[list[Cost], int]:
     """The costs in the order of the stages, and how many records of time belong to no entry.
 
     products: completions, problems and rejected problems, candidates, histories, answers; what
     they are is read off their paths. gpus: per rule and name the GPUs of a job (`sizing.plan`); a
-    record of such a rule for any other name is left over from another configuration.
+    record of such a rule for any other name is left over from another configuration. journal: the
+    teacher's; what it charged beyond the answers in use has a line of its own.
     """
     costs: dict[tuple[str, str, str], Cost] = {}
 
@@ -63,6 +69,12 @@ def collect(
 
     for path in map(Path, products):
         _count(path, of)
+    if journal and journal.exists():
+        with TeacherJournal(journal) as paid:
+            charged = paid.totals()[0] / NANO
+        beyond = charged - sum(cost.dollars for cost in costs.values())
+        if beyond > 1 / NANO:
+            of("distillation", UNUSED, "").dollars = beyond
     strays = 0
     for path in sorted(timings.glob("*/*.tsv")):
         rule, *wildcards = path.name.removesuffix(".tsv").split(".")
@@ -218,7 +230,11 @@ def layout(rows: list[dict[str, str]], strays: int = 0) -> Grid:
     if gpu:
         notes.insert(2, "GPU-hours: time of a job times the GPUs it was given.")
     if paid:
-        notes.insert(2, "teacher dollars: of the answers in use, at the prices configured.")
+        notes.insert(
+            2,
+            f"teacher dollars: at the prices configured; {UNUSED}: requests whose answer no entry"
+            " uses, or never came (these at their worst case).",
+        )
     if strays:
         notes.append(f"{strays} records of time belong to no entry of the configuration: left out.")
     caption = "What this run cost, step by step, from its own records."
