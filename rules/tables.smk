@@ -94,8 +94,6 @@ rule build_cost_table:
         "<results>/timings/tables/build_cost_table.tsv"
     conda:
         "../envs/evaluate.yaml"
-    resources:
-        mem_mb=table_memory,
     params:
         recipe=canonical(
             {
@@ -104,9 +102,11 @@ rule build_cost_table:
             }
         ),
         timings=in_results("timings"),
+        journal=in_results("distillation/journal.sqlite"),
         code=code_version("build_cost_table.py"),
     shell:
         "python scripts/build_cost_table.py --products {input:q} --timings {params.timings:q}"
+        " --journal {params.journal:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
         " --markdown {output.markdown:q} --latex {output.latex:q} --sidecar {output.sidecar:q}"
         " --log {log:q}"
@@ -130,8 +130,6 @@ rule build_influence_table:
         "<results>/timings/tables/build_influence_table.tsv"
     conda:
         "../envs/evaluate.yaml"
-    resources:
-        mem_mb=table_memory,
     params:
         recipe=canonical({"confidence": config["evaluation"]["confidence"]}),
         code=code_version("build_influence_table.py"),

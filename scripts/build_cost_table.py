@@ -13,7 +13,9 @@ def main(options) -> None:
     """Count, add up and write the forms of the table, and the files that were counted."""
     if not options.timings.is_dir():
         raise UserError(f"{options.timings}: no such folder; no job has left its time.")
-    found, strays = costs.collect(options.products, options.timings, options.recipe["gpus"])
+    found, strays = costs.collect(
+        options.products, options.timings, options.recipe["gpus"], options.journal
+    )
     rows = costs.to_rows(found, options.recipe["gpu_hour_dollars"])
     for form, text in costs.text_forms(rows, strays).items():
         write_text(getattr(options, form), text)
@@ -28,6 +30,7 @@ if __name__ == "__main__":
         help="completions, problems, candidates, histories and answers of the run",
     )  # fmt: skip
     parser.add_argument("--timings", type=Path, required=True, help="folder of Snakemake's times")
+    parser.add_argument("--journal", type=Path, help="the teacher's journal, if there is one")
     for form in ("csv", "markdown", "latex", "sidecar"):
         parser.add_argument(f"--{form}", required=True)
     program.run(main, parser)

@@ -8,6 +8,7 @@ import pytest
 from jz3 import costs, evidence, grids
 from jz3.io import UserError, file_digest, write_table, write_text
 from jz3.records import ANSWERS, COMPLETIONS, PROBLEMS
+from jz3.teacher_journal import NANO, TeacherJournal
 
 ROOT = Path(__file__).resolve().parents[1]
 GPUS = {
@@ -91,9 +92,37 @@ def test_columns_of_which_nothing_is_known_are_left_out(run):
     assert "unknown" in " ".join(free.notes)  # the paper's costs
 
 
+def test_what_the_teacher_was_paid_beyond_the_answers_in_use(run, tmp_path):
+    """0.75 dollars are in the completions; 1.00 was answered and 0.25 may have been billed."""
+    path = tmp_path / "journal.sqlite"
+    with TeacherJournal(path) as journal:
+        answer = dict.fromkeys(("text", "finish_reason", "model"), "x")
+        answer |= {"prompt_tokens": 1, "completion_tokens": 1}
+        charge = journal.reserve("a", NANO, 10 * NANO)
+        journal.keep("a", {}, "", answer, charge, NANO)
+        journal.reserve("b", NANO // 4, 10 * NANO)
+    found, _ = costs.collect(run["products"], run["timings"], GPUS, path)
+    unused = next(cost for cost in found if cost.rule == costs.UNUSED)
+    assert unused.dollars == pytest.approx(0.5)
+    assert costs.to_rows(found, 2.0)[-1]["dollars"] == "1.250000"
+    absent, _ = costs.collect(run["products"], run["timings"], GPUS, tmp_path / "none.sqlite")
+    assert costs.UNUSED not in {cost.rule for cost in absent}
+    assert not (tmp_path / "none.sqlite").exists()
+
+
 def test_other_products_are_refused(run, tmp_path):
     with pytest.raises(UserError, match=r"passages\.parquet: not a product whose tokens"):
         costs.collect([tmp_path / "corpus/x/passages.parquet"], run["timings"], GPUS)
+
+
+def test_torn_and_foreign_files_are_named(run):
+    path = run["products"][0]
+    path.write_bytes(b"PAR1 torn")
+    with pytest.raises(UserError, match=r"completions\.parquet: not a readable Parquet file"):
+        costs.collect([path], run["timings"], GPUS)
+    path.write_bytes(run["products"][1].read_bytes())
+    with pytest.raises(UserError, match=r'completions\.parquet: column "cost" is missing'):
+        costs.collect([path], run["timings"], GPUS)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from jz3 import (
     influence_table,
     markdown_html,
     report,
+    report_facts,
     table_text,
     tables,
 )
@@ -267,6 +268,50 @@ def test_page_shows_what_it_was_given(run, page):
         assert shown in text, shown
     assert page.count("<svg") == len(run["figure_files"])
     assert page == report.render(**run)
+
+
+def test_glance_counts_what_the_tables_say():
+    def row(**values):
+        return dict.fromkeys(tables.COLUMNS, "") | {"kind": tables.OURS, "table": "main"} | values
+
+    rows = [
+        row(row="a", benchmark="x", score="60.0", low="50", high="70", paper="61.0",
+            verdict="within noise"),
+        row(row="b", benchmark="x", score="80.0", low="75", high="85", paper="70.0",
+            verdict="above"),
+        row(row="b", benchmark="y", kind=tables.NOT_RUN, paper="9.0", verdict="not run"),
+        row(row="c", benchmark="x", score="10.0", low="5", high="15", verdict="unknown"),
+    ]  # fmt: skip
+    funnels = [{"sources": {}}, {"written": 10, "kept": 7}, {"written": 5, "kept": 5}]
+    cost = dict.fromkeys(costs.CSV_COLUMNS, "0") | {
+        "tokens_trained": "1500", "gpu_seconds": "7200", "dollars": "3.5",
+    }  # fmt: skip
+    assert report_facts.glance([rows], funnels, [cost]) == [
+        ("80.0 %", "b on x, best of table main [75.0, 85.0]"),
+        ("1 of 2", "published scores within noise; 1 above, 1 not run"),
+        ("12", "synthetic problems kept, of 15 written"),
+        ("1.5k", "tokens trained on, all models together"),
+        ("2.0", "GPU-hours"),
+        ("$3.50", "paid to the teacher"),
+    ]
+    assert report_facts.glance([rows[3:]], [], []) == [
+        ("10.0 %", "c on x, best of table main [5.0, 15.0]")
+    ]
+
+
+def test_scores_link_to_the_files_behind_them(run, page):
+    """Each score of ours is a link to the line with the digests of its grades."""
+    for path in run["sidecar_files"]:
+        for name, file in evidence.read(path)["files"].items():
+            line = re.search(rf'<tr id="([^"]+)"><td>{name}</td>(.*?)</tr>', page)
+            assert file["sha256"][:16] in line[2]
+            score = next(
+                row["score"]
+                for table in run["table_files"]
+                for row in tables.read_csv(table)
+                if row["source"] == name
+            )
+            assert f'<a href="#{line[1]}">{grids.number(score)}</a>' in page
 
 
 def test_everything_is_escaped(page):

@@ -484,6 +484,22 @@ def test_score_figure_is_reproducible_and_true(grades, tmp_path):
     assert "published models" not in (tmp_path / "c.svg").read_text()
 
 
+def test_score_panels_show_the_range_that_their_values_need(grades):
+    rows = tables.build("main", grades, PAPER, recipe(), 1)
+    low, high = figures._score_range(rows, "asdiv")  # ours from 1.7 %, published up to 94.3 %
+    assert -3 <= low < 1.7
+    assert 94.3 < high <= 103
+    low, high = figures._score_range(rows, "word_problems")  # 0.6 % to 9.8 %, nothing published
+    assert low < 0.6
+    assert 9.8 < high < 25
+    # Of a benchmark that no row of the table is measured on, nothing is drawn.
+    beside = recipe(rows={"jiuzhang": {"paper_row": "JiuZhang3.0-7B"}})
+    rows = tables.build("main", grades, PAPER, beside, 1)
+    assert any(row["kind"] == "not run" for row in rows)
+    figures.scores(grades[0].with_name("s.svg"), rows)
+    assert ">gsm8k<" not in grades[0].with_name("s.svg").read_text()
+
+
 def test_loss_figure(tmp_path):
     for name, stages in (("small", ["pretrain"] * 4 + ["finetune"] * 3), ("one", ["finetune"])):
         path = tmp_path / "models" / name / "history.jsonl"

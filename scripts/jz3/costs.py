@@ -12,8 +12,8 @@ from typing import Any
 
 from . import grids
 from .grids import Grid, number, short
-from .io import UserError, read_json_lines, read_table
-from .records import ANSWERS, COMPLETIONS, PROBLEMS
+from .io import UserError, read_json_lines
+from .teacher_journal import NANO, TeacherJournal
 
 # Beside planning, and the tables that show the costs.
 STAGES = (
@@ -21,6 +21,7 @@ STAGES = (
     "training", "evaluation",
 )  # fmt: skip
 TOTAL = "all"
+UNUSED = "unused answers"
 
 
 @dataclass
@@ -49,13 +50,17 @@ COLUMNS = tuple(field.name for field in fields(Cost))
 
 
 def collect(
-    products: Iterable[Path], timings: Path, gpus: dict[str, dict[str, int]]
+    products: Iterable[Path],
+    timings: Path,
+    gpus: dict[str, dict[str, int]],
+    journal: Path | None = None,
 ) -> tuple[list[Cost], int]:
     """The costs in the order of the stages, and how many records of time belong to no entry.
 
     products: completions, problems and rejected problems, candidates, histories, answers; what
     they are is read off their paths. gpus: per rule and name the GPUs of a job (`workload.plan`); a
-    record of such a rule for any other name is left over from another configuration.
+    record of such a rule for any other name is left over from another configuration. journal: the
+    teacher's; what it charged beyond the answers in use has a line of its own.
     """
     costs: dict[tuple[str, str, str], Cost] = {}
 
@@ -64,6 +69,12 @@ def collect(
 
     for path in map(Path, products):
         _count(path, of)
+    if journal and journal.exists():
+        with TeacherJournal(journal) as paid:
+            charged = paid.totals()[0] / NANO
+        beyond = charged - sum(cost.dollars for cost in costs.values())
+        if beyond > 1 / NANO:
+            of("distillation", UNUSED, "").dollars = beyond
     strays = 0
     for path in sorted(timings.glob("*/*.tsv")):
         rule, *wildcards = path.name.removesuffix(".tsv").split(".")
@@ -93,17 +104,17 @@ def _count(path: Path, of) -> None:
     """Add the tokens and dollars that one product records."""
     stage, entry, file = path.parts[-3:]
     if file == "completions.parquet":
-        columns = _columns(path, COMPLETIONS, "prompt_tokens", "completion_tokens", "cost")
+        columns = _columns(path, "prompt_tokens", "completion_tokens", "cost")
         cost = of("distillation", "ask_teacher", entry)
         cost.tokens_read += columns["prompt_tokens"]
         cost.tokens_written += columns["completion_tokens"]
         cost.dollars += columns["cost"]
     elif file == "candidates.parquet":
         cost = of("influence", "synthesize_candidates", entry)
-        cost.tokens_written += _columns(path, PROBLEMS, "completion_tokens")["completion_tokens"]
+        cost.tokens_written += _columns(path, "completion_tokens")["completion_tokens"]
     elif file in ("problems.parquet", "rejected.parquet"):
         cost = of("synthesis", "synthesize", entry)
-        cost.tokens_written += _columns(path, PROBLEMS, "completion_tokens")["completion_tokens"]
+        cost.tokens_written += _columns(path, "completion_tokens")["completion_tokens"]
     elif file == "history.jsonl":
         synthesizer = stage == "synthesizers"
         cost = of("synthesizers", "train_synthesizer", entry) if synthesizer else of(
@@ -111,7 +122,7 @@ def _count(path: Path, of) -> None:
         )  # fmt: skip
         cost.tokens_trained += read_json_lines(path)[-1]["tokens"]
     elif file == "answers.parquet":
-        columns = _columns(path, ANSWERS, "prompt_tokens", "completion_tokens")
+        columns = _columns(path, "prompt_tokens", "completion_tokens")
         cost = of("evaluation", "answer_benchmark", "/".join(path.parts[-4:-2]))
         cost.tokens_read += columns["prompt_tokens"]
         cost.tokens_written += columns["completion_tokens"]
@@ -119,11 +130,21 @@ def _count(path: Path, of) -> None:
         raise UserError(f"{path}: not a product whose tokens are counted.")
 
 
-def _columns(path: Path, schema, *names: str) -> dict[str, Any]:
-    """Sums of columns (an empty table, or nulls only: 0)."""
+def _columns(path: Path, *names: str) -> dict[str, Any]:
+    """Sums of columns (an empty table, or nulls only: 0), without reading the texts beside them."""
+    import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    table = read_table(path, schema, allow_empty=True)
+    try:
+        with pq.ParquetFile(path) as file:
+            if missing := set(names) - set(file.schema_arrow.names):
+                raise UserError(f'{path}: column "{min(missing)}" is missing. Delete it and rerun.')
+            table = file.read(columns=list(names))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
+    except (pa.ArrowInvalid, OSError):
+        raise UserError(f"{path}: not a readable Parquet file. Delete it and rerun.") from None
     return {name: pc.sum(table[name]).as_py() or 0 for name in names}
 
 
@@ -209,7 +230,11 @@ def layout(rows: list[dict[str, str]], strays: int = 0) -> Grid:
     if gpu:
         notes.insert(2, "GPU-hours: time of a job times the GPUs it was given.")
     if paid:
-        notes.insert(2, "teacher dollars: of the answers in use, at the prices configured.")
+        notes.insert(
+            2,
+            f"teacher dollars: at the prices configured; {UNUSED}: requests whose answer no entry"
+            " uses, or never came (these at their worst case).",
+        )
     if strays:
         notes.append(f"{strays} records of time belong to no entry of the configuration: left out.")
     caption = "What this run cost, step by step, from its own records."

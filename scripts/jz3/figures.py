@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from .inks import BLUE, FAINT, INK, PAPER_INK, QUIET
 from .io import UserError, read_json_lines, rng, write_text
-from .tables import AVERAGE, OURS
+from .tables import AVERAGE, OURS, PAPER
 
 # Okabe and Ito's set, without its yellow and black: told apart with any colour vision and legible
 # on white and on near-black.
@@ -79,7 +79,8 @@ def scores(path: str | Path, rows: Sequence[dict[str, str]]) -> None:
     """One panel per benchmark: our models as dots with intervals, the paper's values in grey.
 
     rows: of one table (`tables.read_csv`). The value published for the very model that a row
-    replicates is a grey diamond in that row; all published values are grey ticks below.
+    replicates is a tall grey tick in that row; all published values are grey ticks below. Each
+    panel shows the range that its own values need, so that intervals of a point or two are seen.
     """
     ours = [row for row in rows if row["kind"] == OURS]
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in ours))
@@ -106,12 +107,26 @@ def scores(path: str | Path, rows: Sequence[dict[str, str]]) -> None:
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.tick_params(axis="y", length=0)
             axes.grid(axis="y", visible=False)
-            axes.set_xlim(-6, 106)
-            axes.set_xticks(range(0, 101, 20))
+            axes.set_xlim(*_score_range(rows, name))
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
         note = f"correct answers, %, with {100 * float(ours[0]['confidence']):g} % intervals"
         figure.supxlabel(note + ("; grey: published" if strip else ""), fontsize=10)
 
-    save(path, down * (0.8 + 0.42 * len(names)) + 0.4, draw)
+    save(path, down * (0.8 + 0.46 * len(names)) + 0.4, draw)
+
+
+def _score_range(rows: Sequence[dict[str, str]], benchmark: str) -> tuple[float, float]:
+    """Percent from left to right of a panel: all its values with a margin, 20 points at least."""
+    values = [
+        float(row[key])
+        for row in rows
+        if row["benchmark"] == benchmark and row["kind"] in (OURS, PAPER)
+        for key in ("score", "low", "high", "paper")
+        if row[key]
+    ]
+    low, high = min(values), max(values)
+    margin = max(0.08 * (high - low), (20 - (high - low)) / 2)
+    return max(-3.0, low - margin), min(103.0, high + margin)
 
 
 def _score_panel(axes: Axes, name: str, rows: list[dict], models: list[str]) -> None:
@@ -121,18 +136,21 @@ def _score_panel(axes: Axes, name: str, rows: list[dict], models: list[str]) -> 
         colour = COLOURS[place % len(COLOURS)]
         score, low, high = (float(row[key]) for key in ("score", "low", "high"))
         axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot(score, place, "o", color=colour, markersize=7)
+        axes.plot(score, place, "o", color=colour, markersize=6)
         axes.annotate(
             f"{score:.1f}",
             (score, place),
-            xytext=(0, 6),
+            xytext=(0, 8),
             textcoords="offset points",
             ha="center",
             va="bottom",
             fontsize=9,
         )
         if row["paper"]:
-            axes.plot(float(row["paper"]), place, "D", color=QUIET, markersize=5.5, zorder=3)
+            axes.plot(
+                float(row["paper"]), place, "|", color=QUIET, markersize=14, markeredgewidth=2,
+                zorder=1.5,
+            )  # fmt: skip
 
 
 # ---------------------------------------------------------------- training curves

@@ -39,11 +39,11 @@ def glance(
         )
     verdicts = Counter(row["verdict"] for rows in table_rows for row in rows if row["paper"])
     if compared := sum(verdicts[name] for name in COMPARED):
-        text = ", ".join(f"{verdicts[name]} {name}" for name in COMPARED if verdicts[name])
+        text = ", ".join(f"{verdicts[name]} {name}" for name in COMPARED[1:] if verdicts[name])
         if verdicts[NOT_RUN]:
-            text += f"; {verdicts[NOT_RUN]} not run"
+            text += f"{', ' if text else ''}{verdicts[NOT_RUN]} not run"
         met = f"{verdicts['within noise']} of {compared}"
-        facts.append((met, f"published scores within noise: {text}"))
+        facts.append((met, "published scores within noise" + (f"; {text}" if text else "")))
     written = sum(funnel["written"] for funnel in funnels if "written" in funnel)
     if written:
         kept = sum(funnel["kept"] for funnel in funnels if "written" in funnel)
