@@ -59,8 +59,8 @@ def collect(
 
     products: completions, problems and rejected problems, candidates, histories, answers; what
     they are is read off their paths. gpus: per rule and name the GPUs of a job (`sizing.plan`); a
-    record of such a rule for any other name is left over from another configuration. journal: the
-    teacher's; what it charged beyond the answers in use has a line of its own.
+    record of such a rule for any other name is left over from another configuration.
+    journal: the teacher's; what it charged beyond the answers in use has a line of its own.
     """
     costs: dict[tuple[str, str, str], Cost] = {}
 
