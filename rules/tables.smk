@@ -187,4 +187,5 @@ rule tables:
             form=["csv", "md", "tex"],
         ),
         rules.report.input.figures,
+        rules.list_disagreements.output,
         rules.report.output,
