@@ -4,6 +4,11 @@
 # Writes: <results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet
 #         <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet
 #         <results>/evaluation/{model}/{mode}/{benchmark}/disagreements.csv   strict against released
+#         <results>/tables/disagreements.csv   all of them
+
+
+localrules:
+    list_disagreements,
 
 
 rule answer_benchmark:
@@ -68,6 +73,25 @@ rule grade_answers:
     shell:
         "python scripts/grade_answers.py --answers {input.answers:q} --code {params.code:q}"
         " --output {output.grades:q} --disagreements {output.disagreements:q} --log {log:q}"
+
+
+rule list_disagreements:
+    """List the disagreements of the two graders in all evaluations, with their texts."""
+    input:
+        disagreements=[f"{folder}/disagreements.csv" for folder in all_evaluations()],
+    output:
+        csv=ensure("<results>/tables/disagreements.csv", non_empty=True),
+    log:
+        "<results>/logs/evaluation/list_disagreements.log",
+    benchmark:
+        "<results>/timings/evaluation/list_disagreements.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        code=code_version("list_disagreements.py"),
+    shell:
+        "python scripts/list_disagreements.py --disagreements {input.disagreements:q}"
+        " --code {params.code:q} --output {output.csv:q} --log {log:q}"
 
 
 rule evaluation:

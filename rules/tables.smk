@@ -332,4 +332,5 @@ rule tables:
             form=["csv", "md", "tex", "json"],
         ),
         rules.report.input.figures,
+        rules.list_disagreements.output,
         rules.report.output,

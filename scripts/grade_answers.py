@@ -14,6 +14,8 @@ TEXT_END = 400  # characters of the answer's end that the list of disagreements 
 COLUMNS = (
     "problem_id",
     "benchmark",
+    "sample",
+    "question",
     "gold",
     "predicted",
     "predicted_released",
@@ -35,7 +37,8 @@ def main(options: argparse.Namespace) -> None:
             grades.append(row)
             if row["strict"] != row["released"]:
                 end = answer["text"][-TEXT_END:]
-                different.append({**row, "predicted_released": theirs, "text_end": end})
+                texts = {"question": answer["question"], "text_end": end}
+                different.append({**row, **texts, "predicted_released": theirs})
             bar.update()
     origin = io.provenance("grade_answers", options.code, [options.answers], options.seed)
     table = StringIO(newline="")

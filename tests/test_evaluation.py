@@ -518,9 +518,31 @@ def test_grades_and_disagreements(tmp_path):
         listed = list(csv.DictReader(stream))
     assert [row["problem_id"] for row in listed] == ["lenient", "harsh"]
     assert listed[0]["text_end"] == rows[2]["text"]
+    assert listed[0]["question"] == rows[2]["question"]
     assert listed[1]["predicted_released"] == "4"
     for name in ("grades.parquet", "list.csv"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_one_list_of_all_disagreements(tmp_path):
+    for model, benchmark, rows in (("base", "svamp", 2), ("base", "math", 0), ("jz", "svamp", 1)):
+        path = tmp_path / model / "cot" / benchmark / "disagreements.csv"
+        path.parent.mkdir(parents=True)
+        lines = ["problem_id,question,strict,released"]
+        path.write_text("\n".join([*lines, *['p,"a, b",True,False'] * rows]) + "\n")
+    files = sorted(tmp_path.rglob("disagreements.csv"))
+    for place, inputs in (("all.csv", files), ("none.csv", [])):
+        line = command(
+            "list_disagreements.py", "--disagreements", *inputs, "--output", tmp_path / place
+        )
+        done = subprocess.run(line, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    with (tmp_path / "all.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["model"], row["mode"], row["question"]) for row in rows] == [
+        ("base", "cot", "a, b"), ("base", "cot", "a, b"), ("jz", "cot", "a, b"),
+    ]  # fmt: skip
+    assert (tmp_path / "none.csv").read_text() == "model,mode\n"
 
 
 def test_grading_asks_once_per_distinct_answer(monkeypatch):

@@ -85,7 +85,7 @@ def test_a_changed_comment_reruns_nothing(project):
         path.write_text(text)
 
 
-REPORTS = {"build_table", "plot_scores", "report"}
+REPORTS = {"build_table", "plot_scores", "list_disagreements", "report"}
 GRADES = {"answer_benchmark", "grade_answers", "build_cost_table", *REPORTS}
 
 

@@ -12,12 +12,17 @@ import re
 from functools import lru_cache
 
 _TOKEN = re.compile(
-    r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|(\\[A-Za-z]+)|([A-Za-z](?:_(?:\w|\{\w+\}))?)|([-+*/^(){}\[\]]))"
+    r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|((?:\\[A-Za-z]+|[A-Za-z])(?:\s*_\s*(?:\w|\{[\w ]+\}))?)"
+    r"|([-+*/^(){}\[\]]))"
 )
 _FUNCTIONS = {
     r"\sin": cmath.sin, r"\cos": cmath.cos, r"\tan": cmath.tan, r"\ln": cmath.log,
     r"\exp": cmath.exp,
 }  # fmt: skip
+_GREEK = re.compile(
+    r"\\(alpha|beta|gamma|delta|epsilon|varepsilon|theta|kappa|lambda|mu|nu|rho|sigma|tau|phi|varphi"
+    r"|psi|omega|Gamma|Delta|Lambda|Omega|Phi|Psi|hbar|ell)(_|$)"
+)
 _SIGNS = {r"\cdot": "*", r"\times": "*", r"\div": "/"}
 _CONSTANTS = {r"\pi": math.pi, "e": math.e, "i": 1j}
 _CLOSING = {"(": ")", "{": "}", "[": "]"}
@@ -114,18 +119,19 @@ class _Reader:
             return _CONSTANTS[token]
         if token[:1].isdigit() or token[:1] == ".":
             return float(token)
-        if token[:1].isalpha():
+        if token[:1].isalpha() or _GREEK.match(token):
             return random.Random(f"{token}/{self.point}").uniform(0.5, 2)
         if token == r"\frac":
             return self.argument() / self.argument()
         if token == r"\sqrt":
             degree = self.group() if self.next == "[" else 2
             return self.argument() ** (1 / degree)
-        if token in _FUNCTIONS and self.next in ("(", "{"):
-            value = _FUNCTIONS[token](self.group())
-            if self.next == "^":
-                raise _Unread(token)
-            return value
+        if token in _FUNCTIONS:
+            bracketed = self.next in ("(", "{")
+            found = _FUNCTIONS[token](self.group() if bracketed else self.atom())
+            if self.next == "^" or not (bracketed or self.next in ("", "+", "-", ")", "}")):
+                raise _Unread(token)  # \sin 2x
+            return found
         raise _Unread(token)
 
 
