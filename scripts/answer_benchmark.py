@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> None:
             options.seed,
             rounds=recipe["tool_rounds"],
             execution=recipe["execution"],
-            context=context_length(options.model),
+            context=engine.context,
             cut=template == "chat",
             state=state,
         )
@@ -84,15 +84,6 @@ def main(options: argparse.Namespace) -> None:
     io.write_table(options.output, rows, records.ANSWERS, origin)
     cut_off = sum(row["finish_reason"] == "length" for row in rows)
     program.say(f"{len(rows)} answers, {cut_off} of them cut off at their longest length")
-
-
-def context_length(model: Path) -> int:
-    """Longest input of a checkpoint in tokens (`max_position_embeddings`)."""
-    settings = io.read_json(model / "config.json")
-    try:
-        return int(settings["max_position_embeddings"])
-    except KeyError:
-        raise io.UserError(f"{model}/config.json: max_position_embeddings is missing.") from None
 
 
 def arguments() -> argparse.ArgumentParser:
