@@ -85,8 +85,9 @@ def test_a_changed_comment_reruns_nothing(project):
         path.write_text(text)
 
 
-REPORTS = {"build_table", "plot_scores", "list_disagreements", "report"}
-GRADES = {"answer_benchmark", "grade_answers", "build_cost_table", *REPORTS}
+REPORTS = {"build_table", "plot_scores", "report"}
+EVALUATED = {"build_cost_table", "list_disagreements", *REPORTS}
+GRADES = {"answer_benchmark", "grade_answers", *EVALUATED}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ GRADES = {"answer_benchmark", "grade_answers", "build_cost_table", *REPORTS}
         ({"evaluation": {"max_new_tokens": 40}}, GRADES),
         ({"tables": {"main": {"verdict": "released"}}}, REPORTS),
         ({"evaluation": {"confidence": 0.9}}, {"build_influence_table", *REPORTS}),
-        ({"tables": {"main": {"models": ["base", "jiuzhang"]}}}, {"build_cost_table", *REPORTS}),
+        ({"tables": {"main": {"models": ["base", "jiuzhang"]}}}, EVALUATED),
         (
             {"filtering": {"similarity": 0.9}},
             {
