@@ -205,6 +205,19 @@ def test_extract(text, answer):
     assert extract_answer(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("She has 4 slices of the loaf of", ""),
+        ("So the answer is 12. To check, 3 times 4 is", "12"),
+        ("Thus \\boxed{7}. Another way, with 9", "7"),
+        ("```python\nprint(5)\n```\n```output\n5\n```\nSo in week 2", "5"),
+    ],
+)
+def test_a_text_that_was_cut_off_does_not_answer_by_its_last_number(text, answer):
+    assert extract_answer(text, finished=False) == answer
+
+
 def test_matched_braces_with_an_escaped_one():
     assert boxed("\\boxed{\\{x : x > 1\\}} tail }") == "\\{x : x > 1\\}"
     assert last_number("no") == ""

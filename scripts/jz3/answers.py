@@ -2,7 +2,8 @@ r"""Find the final answer in what a model wrote.
 
 Order (section 4.1 of the paper's evaluation, as released): the last non-empty `\boxed{}`; what
 follows the last "answer is"; in a solution with executed programs the last number of the last
-output; the last number of the text. Programs are not searched, their outputs are.
+output; the last number of the text. Programs are not searched, their outputs are. In a text that
+was cut off the last number is only where it stopped, and does not count (ours).
 """
 
 import re
@@ -113,10 +114,13 @@ def _choice(text: str, choices: list[str]) -> str:
     return "".join(found[-1]) if found else ""
 
 
-def extract_answer(text: str, choices: list[str] | tuple[str, ...] = ()) -> str:
+def extract_answer(
+    text: str, choices: list[str] | tuple[str, ...] = (), finished: bool = True
+) -> str:
     r"""The final answer that `text` gives, as written; "" if there is none.
 
-    With `choices` (of a multiple-choice problem) it is the letter of one of them.
+    With `choices` (of a multiple-choice problem) it is the letter of one of them. finished: the
+    model came to its end, rather than to the longest length.
     """
     words = prose(text)
     if choices:
@@ -124,8 +128,9 @@ def extract_answer(text: str, choices: list[str] | tuple[str, ...] = ()) -> str:
     found = boxed(words)
     if found:
         return found
+    last = last_number(words) if finished else ""
     ran = [output for output in outputs(text) if not _FAILED.search(output)]
     if not ran:
-        return _stated(words) or last_number(words)
+        return _stated(words) or last
     after = prose(text[text.rfind("```output") :].split("```", 2)[-1])
-    return _stated(after) or last_number(ran[-1]) or last_number(words)
+    return _stated(after) or last_number(ran[-1]) or last

@@ -347,7 +347,7 @@ def grade(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], s
     for answer in answers:
         text, gold, choices = answer["text"], answer["gold"], answer["choices"] or []
         units = answer["benchmark"] not in released_grader.UNITLESS
-        predicted = extract_answer(text, choices)
+        predicted = extract_answer(text, choices, answer["finish_reason"] != "length")
         theirs = released_grader.extract(text, choices)
         questions = (
             (("strict", predicted, gold), strict),
