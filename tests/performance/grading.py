@@ -114,9 +114,8 @@ def main() -> None:
     for name, answers in {**gold_answers(options.folder), "released": None}.items():
         answers = answers or released_answers(options.folder)
         groups[name] = [(answer, answer) for answer in answers]
-        groups[f"{name}, displayed"] = [
-            (rf"$\displaystyle {answer} $", answer) for answer in answers
-        ]
+        if name != "released":
+            groups[f"{name}, displayed"] = [(rf"$\displaystyle {a} $", a) for a in answers]
         groups[f"{name}, shuffled"] = different(zip(shuffled(answers), answers, strict=True))
     pairs = [pair for group in groups.values() for pair in group]
     restart()
