@@ -4,7 +4,7 @@
 # that reaches only this machine: compute nodes without network. Needs root or sudo. Never touches a
 # Slurm that is set up already.
 #
-#   tests/slurm/cluster.sh start | stop | node NAME (starts a node that was lost)
+#   tests/slurm/cluster.sh start [CPUS of a node, 4] | stop | node NAME (starts a node that was lost)
 set -euo pipefail
 mark="# made by tests/slurm/cluster.sh"
 state=/var/lib/jz3-slurm
@@ -85,8 +85,8 @@ SlurmctldPidFile=$state/slurmctld.pid
 SlurmdPidFile=$state/slurmd-%n.pid
 SlurmctldLogFile=$state/slurmctld.log
 SlurmdLogFile=$state/slurmd-%n.log
-NodeName=cpu1 NodeAddr=$inside NodeHostname=$(hostname -s) Port=17001 CPUs=4 RealMemory=100000
-NodeName=gpu[1-4] NodeAddr=$inside NodeHostname=$(hostname -s) Port=[17002-17005] CPUs=4 RealMemory=100000 Gres=gpu:a100:8
+NodeName=cpu1 NodeAddr=$inside NodeHostname=$(hostname -s) Port=17001 CPUs=$1 RealMemory=100000
+NodeName=gpu[1-4] NodeAddr=$inside NodeHostname=$(hostname -s) Port=[17002-17005] CPUs=$1 RealMemory=100000 Gres=gpu:a100:8
 PartitionName=batch Nodes=cpu1 Default=YES MaxTime=1-00:00:00 State=UP PriorityTier=1
 PartitionName=a100 Nodes=gpu[1-4] MaxTime=1-00:00:00 State=UP PriorityTier=1
 PartitionName=urgent Nodes=cpu1,gpu[1-4] MaxTime=1-00:00:00 State=UP PriorityTier=9
@@ -114,7 +114,8 @@ EOF
 }
 
 case "${1:-}" in
-  start | stop) "$1" ;;
+  start) start "${2:-4}" ;;
+  stop) stop ;;
   node) node "$2" ;;
-  *) echo "usage: $0 start | stop | node NAME" >&2; exit 2 ;;
+  *) echo "usage: $0 start [CPUS] | stop | node NAME" >&2; exit 2 ;;
 esac
