@@ -32,12 +32,13 @@ def adam_feature(
     "released", as in LESS's code: eps inside the root, no bias correction. form "adam", as the
     optimizer steps: bias correction at step + 1, eps outside the root.
     """
-    first = betas[0] * first + (1 - betas[0]) * gradient
-    second = betas[1] * second + (1 - betas[1]) * gradient.square()
+    # In place: these are passes over memory, and nothing else in scoring has as many.
+    first = torch.add(betas[0] * first, gradient, alpha=1 - betas[0])
+    second = torch.addcmul(betas[1] * second, gradient, gradient, value=1 - betas[1])
     if form == "released":
-        return first / (second + eps).sqrt()
-    corrected = second / (1 - betas[1] ** (step + 1))
-    return first / (1 - betas[0] ** (step + 1)) / (corrected.sqrt() + eps)
+        return first.div_(second.add_(eps).sqrt_())
+    second.div_(1 - betas[1] ** (step + 1))
+    return first.div_(1 - betas[0] ** (step + 1)).div_(second.sqrt_().add_(eps))
 
 
 def check(form: str) -> None:

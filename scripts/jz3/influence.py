@@ -106,9 +106,9 @@ class _Cosines:
         )
 
         def take(name: str, feature: torch.Tensor) -> None:
-            feature = feature.double()
-            squares.add_(feature.square().sum(1))
-            products.add_(feature @ self.targets[name].double().T)
+            # Within a matrix in float32: a cosine is off by 1e-7, at a third of float64's time.
+            squares.add_(torch.linalg.vecdot(feature, feature))
+            products.add_(feature @ self.targets[name].T)
 
         self.features(batch, take)
         return (products / norms(squares, batch)[:, None]).tolist()
