@@ -54,7 +54,7 @@ rule pool_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=table_memory,
+        mem_mb=pooling_memory,
         runtime=720,
     params:
         code=code_version("pool_passages.py"),

@@ -58,6 +58,14 @@ def checkpoint_file(wildcards):
     return f"<results>/sources/files/{entry['source']}" if "source" in entry else []
 
 
+# ------------------------------------------------------------------ corpus
+
+
+def pooling_memory(wildcards, input, attempt):
+    """Megabytes of host memory for joining passages: what tells duplicates is held."""
+    return int((sizing.PROGRAM_MB + sizing.POOL_SHARE * input.size_mb) * attempt)
+
+
 # ------------------------------------------------------------------ benchmarks
 
 

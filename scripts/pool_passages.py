@@ -1,22 +1,25 @@
-"""Join the passages of all sources: without exact duplicates, in the order of their identity.
+"""Join the passages of all sources, without exact duplicates.
 
 The report counts, by source, what became of documents and passages.
 """
 
 from argparse import Namespace
+from collections import Counter
 from pathlib import Path
 
 from jz3 import io, passages, program, records
 
 
 def main(options: Namespace) -> None:
-    """Read all tables, drop duplicates, write the pool and its report."""
-    tables = [io.read_table(path, records.PASSAGES) for path in options.passages]
-    counts = [io.table_origin(path).get("counts") for path in options.passages]
-    pooled, report = passages.pool(tables, counts)
-    program.say(f"{pooled.num_rows} passages, {report['total']['duplicates']} duplicates dropped")
+    """Write the pool piece by piece, dropping duplicates, then its report."""
     origin = io.provenance("pool_passages", options.code, options.passages)
+    counts = [io.table_origin(path).get("counts") for path in options.passages]
+    found, kept = Counter(), Counter()
+    pooled = passages.pool(options.passages, found, kept)
     io.write_table(options.output, pooled, records.PASSAGES, origin)
+    report = passages.pool_report(counts, found, kept)
+    total = report["total"]
+    program.say(f"{total['kept']} passages, {total['duplicates']} duplicates dropped")
     io.write_json(options.report, report)
 
 

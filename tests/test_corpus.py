@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from jz3.prompts import load_examples, load_prompts
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "resources" / "corpus"
-SHARED = ROOT.parent / "shared" / "data" / "corpus"
+REAL = ROOT / "tests" / "real" / "corpus"  # not part of the project: tests/real_input.yaml
 SETTINGS = {"characters": 400, "minimum_characters": 120, "per_document": 3}
 
 
@@ -344,12 +345,18 @@ def test_the_pool_does_not_depend_on_the_order_of_sources(texts, shift):
         ]  # fmt: skip
         return pa.Table.from_pylist(rows, schema=records.PASSAGES)
 
-    tables = [table("a", texts[shift:]), table("b", texts[:shift]), table("c", texts)]
-    pooled, report = passages.pool(tables, [None] * 3)
-    again, _ = passages.pool(tables[::-1], [None] * 3)
+    parts = {"a": texts[shift:], "b": texts[:shift], "c": texts}
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for name, part in parts.items():
+            if part:
+                paths.append(Path(folder) / f"{name}.parquet")
+                pq.write_table(table(name, part), paths[-1])
+        found, kept = Counter(), Counter()
+        pooled = pa.concat_tables(passages.pool(paths, found, kept))
+        again = pa.concat_tables(passages.pool(paths[::-1], Counter(), Counter()))
+    report = passages.pool_report([None] * 3, found, kept)
     assert pooled.equals(again)
-    ids = pooled["passage_id"].to_pylist()
-    assert ids == sorted(ids)
     keys = [" ".join(text.split()).casefold() for text in pooled["text"].to_pylist()]
     assert len(set(keys)) == len(keys)
     assert set(keys) == {" ".join(text.split()).casefold() for text in texts}
@@ -633,12 +640,12 @@ def test_prompts_and_examples_are_sound(folder):
             assert row["answer"] in row.get("solution", row["answer"])
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the large sample texts are not on this machine")
+@pytest.mark.skipif(not REAL.exists(), reason="no real texts at tests/real (tests/real_input.yaml)")
 @pytest.mark.parametrize(
     ("kind", "pattern"), [("textbook", "textbook/a*.md"), ("paper", "papers/*.tex")]
 )
 def test_real_texts(kind, pattern):
-    for document in read_documents("s", {"kind": kind}, SHARED.glob(pattern)):
+    for document in read_documents("s", {"kind": kind}, REAL.glob(pattern)):
         for section in passages.sections(document.text, kind):
             for passage in passages.cut(section, 400):
                 assert passage in document.text

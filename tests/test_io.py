@@ -1,7 +1,11 @@
 import multiprocessing
 import os
+import random
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -9,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jz3 import io
 
+ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = pa.schema([("name", pa.string()), ("count", pa.int32())])
 
 
@@ -116,3 +121,25 @@ def test_random_choices_depend_on_seed_and_ids_only():
     assert io.rng(1, "a").random() != io.rng(1, "b").random()
     assert io.rng(1, "a", "b").random() != io.rng(1, "ab").random()
     assert io.digest({"a": 1, "b": 2}) == io.digest({"b": 2, "a": 1})
+
+
+def test_a_scan_holds_a_piece_of_the_file_only(tmp_path):
+    path, rows = tmp_path / "large.parquet", 400_000
+    draw = random.Random(1)
+    texts = [draw.randbytes(100).hex() for _ in range(rows)]
+    schema = pa.schema([pa.field("text", pa.string())])
+    pieces = (pa.table({"text": texts[k : k + 5000]}, schema) for k in range(0, rows, 5000))
+    io.write_table(path, pieces, schema, {})
+    program = (
+        "import sys, pyarrow as pa; from jz3 import io\n"
+        "schema = pa.schema([pa.field('text', pa.string())])\n"
+        "seen = sum(piece.num_rows for piece in io.scan_table(sys.argv[1], schema))\n"
+        "print(seen, pa.default_memory_pool().max_memory())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+    )  # fmt: skip
+    seen, held = map(int, done.stdout.split())
+    assert seen == rows
+    assert held < path.stat().st_size / 2

@@ -178,7 +178,7 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict]]:
     """Rows of a file, each with its place for messages."""
     if path.suffix == ".parquet":
         try:
-            file = pq.ParquetFile(path)
+            file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
             known = set(file.schema_arrow.names)
             for batch in file.iter_batches(4096, columns=[c for c in columns if c in known]):
                 for row in batch.to_pylist():

@@ -45,7 +45,8 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _rows(path: Path) -> Iterator[dict]:
-    for batch in pq.ParquetFile(path).iter_batches(columns=["input", "output"]):
+    file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
+    for batch in file.iter_batches(columns=["input", "output"]):
         yield from batch.to_pylist()
 
 

@@ -184,7 +184,7 @@ def scan_table(
 @contextlib.contextmanager
 def _parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # else a scan holds all of it
             yield file
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None

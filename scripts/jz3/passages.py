@@ -11,22 +11,20 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from . import records
 from .documents import Document
-from .io import UserError, digest, rng
+from .io import UserError, digest, rng, scan_table
 from .mathematics import brace_pairs, contains_mathematics, formula_spans, grouped_spans
-from .records import passage_id
 
 # Places where a passage may end, the stronger the better.
 WORD, LINE, SENTENCE, PARAGRAPH = range(4)
 
 # A paragraph's end is taken before a later sentence's end if the passage is then this full.
 FULL_ENOUGH = 0.5
-
-SLICE = 100_000  # rows pooled at a time
 
 COUNTS = (
     "documents", "cut", "too_short", "without_mathematics", "not_chosen", "kept",
@@ -89,7 +87,7 @@ def extract(
         counts["kept"] += len(chosen)
         for place, text in chosen:
             yield {
-                "passage_id": passage_id(text),
+                "passage_id": records.passage_id(text),
                 "source": name,
                 "kind": kind,
                 "document_id": document.document_id,
@@ -293,51 +291,50 @@ def check_found(name: str, counts: Counter) -> None:
 # ---------------------------------------------------------------- the pool of all sources
 
 
-def duplicate_key(text: str) -> str:
+def duplicate_key(text: str) -> bytes:
     """Equal for texts that differ in white space and letter case only."""
-    return digest(" ".join(text.split()).casefold(), 32)
+    return bytes.fromhex(digest(" ".join(text.split()).casefold(), 32))
 
 
-def pool(tables: list[pa.Table], counts: list[dict | None]) -> tuple[pa.Table, dict]:
-    """Join passages of several sources, in the order of passage_id, without exact duplicates.
+def pool(paths: Iterable[Path], found: Counter, kept: Counter) -> Iterator[pa.Table]:
+    """The passages of all tables without exact duplicates, piece by piece, in the tables' order.
+
+    Of duplicates the first is kept; the tables are read by name, in whatever order they are given.
+    `found` and `kept` count passages by source. Memory: some 100 bytes per passage. Raises
+    UserError where a table is empty.
+    """
+    seen: set[bytes] = set()
+    for path in sorted(paths):
+        rows = 0
+        for piece in scan_table(path, records.PASSAGES):
+            rows += piece.num_rows
+            fresh = []
+            for text in piece["text"].to_pylist():
+                key = duplicate_key(text)
+                fresh.append(key not in seen)
+                seen.add(key)
+            left = piece.filter(pa.array(fresh, pa.bool_()))
+            found.update(piece["source"].to_pylist())
+            kept.update(left["source"].to_pylist())
+            yield left
+        if not rows:
+            raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
+
+
+def pool_report(counts: Iterable[dict | None], found: Counter, kept: Counter) -> dict:
+    """What became of documents and passages: {"sources": {name: counts}, "total": counts}.
 
     `counts`: per table, what `extract` counted, with "source" and "kind" (None: not known; then
-    only what the table itself shows is reported). Of duplicates the first in order is kept,
-    whatever the order of the tables.
-    Returns the pool and {"sources": {name: counts}, "total": counts}, where `duplicates` and `kept`
-    are those of the pool.
+    only what `pool` counted is reported). `duplicates` and `kept` are those of the pool.
     """
-    # large_string: 32-bit offsets end at 2 GB of text in one column chunk
-    wide = pa.schema(
-        [
-            pa.field(f.name, pa.large_string() if f.type == pa.string() else f.type)
-            for f in tables[0].schema
-        ]
-    )
-    joined = pa.concat_tables([table.cast(wide) for table in tables])
-    order = pc.sort_indices(
-        joined, [(key, "ascending") for key in ("passage_id", "source", "document_id", "position")]
-    )
-    pieces, seen = [], set()
-    found: Counter = Counter(joined["source"].to_pylist())
-    for begin in range(0, len(order), SLICE):
-        piece = joined.take(order.slice(begin, SLICE))
-        fresh = []
-        for text in piece["text"].to_pylist():
-            key = duplicate_key(text)
-            fresh.append(key not in seen)
-            seen.add(key)
-        pieces.append(piece.filter(pa.array(fresh)))
-    pooled = pa.concat_tables(pieces).cast(tables[0].schema)
-    left = Counter(pooled["source"].to_pylist())
-    report = {}
     known = {entry["source"]: entry for entry in counts if entry}
+    report = {}
     for name in sorted(found):
         entry = dict.fromkeys(COUNTS) | {
             k: v for k, v in known.get(name, {}).items() if k != "source"
         }
-        report[name] = entry | {"duplicates": found[name] - left[name], "kept": left[name]}
+        report[name] = entry | {"duplicates": found[name] - kept[name], "kept": kept[name]}
     total = {
         key: sum(entry[key] or 0 for entry in report.values()) for key in (*COUNTS, "duplicates")
     }
-    return pooled, {"sources": report, "total": total}
+    return {"sources": report, "total": total}

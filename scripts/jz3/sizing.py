@@ -18,6 +18,7 @@ NODE_SHARE = 950  # megabytes of each gigabyte of a node that jobs may ask for
 SAFETY = 1.5  # time asked for, over the estimate
 START_MINUTES = 30  # time asked for beside the work: loading, compiling, saving
 NOTICE_MINUTES = 30  # and before whose end a training is asked to stop (profiles/slurm)
+POOL_SHARE = 0.5  # host memory for joining passages, per byte of their files (0.3 measured)
 DRAW_BYTES = 3_000  # of host memory per prompt drawn: a passage of 1,000 characters
 
 

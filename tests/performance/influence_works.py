@@ -7,7 +7,7 @@ Needs the data described in tests/real_input.yaml at tests/real/. The real progr
 Then, for each seed, from a random half of the candidates: train LoRA on the best by score, and on
 as many drawn at random, with equal initial weights and settings, and compare the loss on held-out
 GSM8K problems. `--folder` keeps what is finished; a run with the same folder goes on from there.
-Some 20 CPU-minutes on one core. Ends with one line of JSON.
+Some 22 CPU-minutes on one core. Ends with one line of JSON.
 """
 
 import argparse
