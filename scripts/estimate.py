@@ -87,12 +87,12 @@ def notes(config: dict, works: list[sizing.Work]) -> list[str]:
     if dollars:
         price = teacher["prices"][teacher["model"]]
         most = sum(
-            entry["passages"]
+            workload.new_requests(config, name)
             * (
                 settings["tokens"][entry["mode"]]["prompt"] * price["input"]
                 + teacher["max_tokens"] * price["output"]
             )
-            for entry in config["distillation"].values()
+            for name, entry in config["distillation"].items()
         )
         lines.append(
             f"Teacher: about {dollars:,.0f} dollars; {most / 1e6:,.0f} if every answer had the"

@@ -110,6 +110,18 @@ def test_the_teachers_cost_by_hand(paper):
     assert made.hours == pytest.approx(3880 * 20 / 16 / 3600)
 
 
+def test_answers_that_two_distillations_share_are_paid_once(paper):
+    made = workload.plan(paper)[
+        "ask_teacher", "more_random_cot"
+    ]  # the first 3,880 are random_cot's
+    assert made.dollars == pytest.approx((6810 - 3880) * (520 * 5 + 879 * 15) / 1e6)
+    assert made.hours == pytest.approx(6810 * 20 / 16 / 3600)  # it may come first
+    twice = {**paper["distillation"], "again": paper["distillation"]["random_cot"]}
+    plan = workload.plan(paper | {"distillation": twice})
+    assert min(plan["ask_teacher", name].dollars for name in ("again", "random_cot")) == 0
+    assert plan["ask_teacher", "more_random_cot"].dollars == made.dollars
+
+
 def test_every_job_of_the_workflow_that_asks_is_planned():
     for name in ("config.yaml", "config.paper.yaml"):
         config = yaml.safe_load((ROOT / name).read_text())

@@ -129,6 +129,7 @@ def _teaching(config):
         prompt, answer = _lengths(config, entry["mode"])
         answer = min(answer, teacher["max_tokens"])
         requests = entry["passages"]
+        asked = new_requests(config, name)
         hours = requests * config["sizing"]["teacher_seconds"] / teacher["concurrency"] / 3600
         if teacher["requests_per_minute"]:
             hours = max(hours, requests / teacher["requests_per_minute"] / 60)
@@ -136,12 +137,26 @@ def _teaching(config):
             "distillation",
             "ask_teacher",
             name,
-            tokens=requests * (prompt + answer),
+            tokens=asked * (prompt + answer),
             memory_mb=PROGRAM_MB if teacher["base_url"] else SERVER_MB,
-            hours=hours,
-            dollars=requests * (prompt * price["input"] + answer * price["output"]) / 1e6,
+            hours=hours,  # of all requests: which of two jobs comes first is not known
+            dollars=asked * (prompt * price["input"] + answer * price["output"]) / 1e6,
             disk=requests * answer * ROW_BYTES,
         )
+
+
+def new_requests(config: dict[str, Any], name: str) -> int:
+    """Requests of a distillation whose answers no other one brings: random picks begin alike."""
+    entry = config["distillation"][name]
+    if entry["pick"] != "random":
+        return entry["passages"]
+    shorter = (
+        other["passages"]
+        for other_name, other in config["distillation"].items()
+        if (other["pick"], other["mode"]) == ("random", entry["mode"])
+        and (other["passages"], other_name) < (entry["passages"], name)
+    )
+    return entry["passages"] - max(shorter, default=0)
 
 
 def _synthesizers(config):
