@@ -112,7 +112,8 @@ def test_a_training_program_gets_a_process_per_gpu_and_its_own_options(machine):
     program = Path(machine["TMPDIR"], "train_nothing.py")
     program.write_text(
         "import os, sys\n"
-        "print(os.environ['RANK'], os.environ['WORLD_SIZE'], *sys.argv[1:], flush=True)\n"
+        "words = os.environ['RANK'], os.environ['WORLD_SIZE'], *sys.argv[1:]\n"
+        "os.write(1, (' '.join(words) + '\\n').encode())\n"  # whole: both write to one pipe
     )
     ended = subprocess.run(
         [sys.executable, GPUS, "--gpus", "2", "--nodes", "1", program, "--log", "x", "--seed", "3"],
