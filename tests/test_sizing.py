@@ -111,9 +111,8 @@ def test_the_teachers_cost_by_hand(paper):
 
 
 def test_answers_that_two_distillations_share_are_paid_once(paper):
-    made = workload.plan(paper)[
-        "ask_teacher", "more_random_cot"
-    ]  # the first 3,880 are random_cot's
+    made = workload.plan(paper)["ask_teacher", "more_random_cot"]
+    # The first 3,880 texts are random_cot's.
     assert made.dollars == pytest.approx((6810 - 3880) * (520 * 5 + 879 * 15) / 1e6)
     assert made.hours == pytest.approx(6810 * 20 / 16 / 3600)  # it may come first
     twice = {**paper["distillation"], "again": paper["distillation"]["random_cot"]}

@@ -166,8 +166,8 @@ def read_table(
     with _parquet(path) as file:
         names = _columns(path, file.schema_arrow, schema, extra_prefix)
         table = _cast(path, file.read(names), schema)
-    if not allow_empty and table.num_rows == 0:
-        raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
+    if not allow_empty:
+        _check_filled(path, table.num_rows)
     return table
 
 
@@ -177,8 +177,14 @@ def scan_table(
     """The same table, or some of its columns, in pieces of up to 10,000 rows: in little memory."""
     with _parquet(path) as file:
         names = _columns(path, file.schema_arrow, schema, "")
+        _check_filled(path, file.metadata.num_rows)
         for batch in file.iter_batches(10_000, columns=list(columns or names)):
             yield _cast(path, pa.Table.from_batches([batch]), schema)
+
+
+def _check_filled(path: str | Path, rows: int) -> None:
+    if not rows:
+        raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
 
 
 @contextlib.contextmanager

@@ -305,9 +305,7 @@ def pool(paths: Iterable[Path], found: Counter, kept: Counter) -> Iterator[pa.Ta
     """
     seen: set[bytes] = set()
     for path in sorted(paths):
-        rows = 0
         for piece in scan_table(path, records.PASSAGES):
-            rows += piece.num_rows
             fresh = []
             for text in piece["text"].to_pylist():
                 key = duplicate_key(text)
@@ -317,8 +315,6 @@ def pool(paths: Iterable[Path], found: Counter, kept: Counter) -> Iterator[pa.Ta
             found.update(piece["source"].to_pylist())
             kept.update(left["source"].to_pylist())
             yield left
-        if not rows:
-            raise UserError(f"{path}: the table is empty; the stage that makes it kept nothing.")
 
 
 def pool_report(counts: Iterable[dict | None], found: Counter, kept: Counter) -> dict:
