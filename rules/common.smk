@@ -15,10 +15,10 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from jz3 import orphans, sharing, sizing, workload
-from jz3.code_version import code_version as digest_of_program
-from jz3.configuration import mistakes
 from jz3.io import UserError, digest
+from jz3.workflow import sharing, sizing, slurm_jobs, workload
+from jz3.workflow.code_version import code_version as digest_of_program
+from jz3.workflow.configuration import mistakes
 
 
 def drop_removed(section):
@@ -183,6 +183,6 @@ def asked(rule, name):
 def refuse_orphans():
     """Stop where Slurm jobs of a killed run still write here."""
     try:
-        orphans.refuse(Path.cwd(), on_slurm=not workflow.local_exec)
+        slurm_jobs.refuse(Path.cwd(), on_slurm=not workflow.local_exec)
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -1,7 +1,7 @@
 # Which texts yield the problems that help most (paper, section 3.3; LESS, arXiv 2402.04333).
 #
 # Reads:  influence, recipes; passages; a synthesizer; training problems of the targets
-# Entries that agree in what decides a product share it (scripts/jz3/sharing.py).
+# Entries that agree in what decides a product share it (scripts/jz3/workflow/sharing.py).
 #
 # Writes: <results>/influence/{influence}/candidates.parquet       problems by the synthesizer
 #         <results>/influence/{influence}/reference/               adapter and moments per epoch

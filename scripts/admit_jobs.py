@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from jz3 import io, preflight, program
+from jz3 import io, program
+from jz3.workflow import preflight
 
 
 def main(options) -> None:

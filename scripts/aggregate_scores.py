@@ -12,7 +12,7 @@ from jz3.records import SCORES, SHARD_SCORES
 def main(options) -> None:
     """Concatenate and aggregate."""
     import pyarrow as pa
-    from jz3 import selection
+    from jz3.influence import selection
 
     parts = [
         io.read_table(path, SHARD_SCORES, allow_empty=True, extra_prefix="score_")

@@ -16,9 +16,9 @@ FROM_ATTEMPT = ("prompt", "text", "finish_reason", "prompt_tokens", "completion_
 
 def main(options: argparse.Namespace) -> None:
     """Ask, journal, and write ANSWERS in the benchmark's order."""
-    from jz3.evaluation import prompt_text, read_shots, stop_strings
+    from jz3.evaluation.prompts import prompt_text, read_shots, stop_strings
+    from jz3.evaluation.tool_loop import Attempt, answer_with_programs
     from jz3.generation import Request, Sampling, generate_journalled, open_engine
-    from jz3.tool_loop import Attempt, answer_with_programs
 
     recipe, mode = options.recipe, options.mode
     if recipe["samples"] > 1 and recipe["temperature"] == 0:

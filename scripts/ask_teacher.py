@@ -9,8 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from jz3 import io, local_server, program, prompts, records, teacher
-from jz3.teacher_journal import TeacherJournal
+from jz3 import io, program, prompts, records
+from jz3.distillation import local_server, teacher
+from jz3.distillation.journal import TeacherJournal
 
 
 def make_teacher(recipe: dict, base_url: str, key: str, seed: int) -> teacher.Teacher:

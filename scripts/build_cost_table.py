@@ -5,8 +5,9 @@
 
 from pathlib import Path
 
-from jz3 import costs, evidence, program
+from jz3 import program
 from jz3.io import UserError, write_json, write_text
+from jz3.tables import costs, sidecar
 
 
 def main(options) -> None:
@@ -19,7 +20,7 @@ def main(options) -> None:
     rows = costs.to_rows(found, options.recipe["gpu_hour_dollars"])
     for form, text in costs.text_forms(rows, strays).items():
         write_text(getattr(options, form), text)
-    write_json(options.sidecar, evidence.of_files("cost", options.products, options.code))
+    write_json(options.sidecar, sidecar.of_files("cost", options.products, options.code))
     program.say(f"table cost: {len(found)} steps, {costs.time(sum(c.seconds for c in found))}")
 
 

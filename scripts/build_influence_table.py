@@ -5,9 +5,10 @@ The name of an influence run is the folder of its scores. --recipe: "confidence"
 
 from pathlib import Path
 
-from jz3 import evidence, grids, influence_table, program
+from jz3 import program
 from jz3.io import read_table, write_json, write_text
 from jz3.records import SCORES
+from jz3.tables import influence_table, sidecar, text_table
 
 
 def main(options) -> None:
@@ -19,10 +20,10 @@ def main(options) -> None:
         rows += influence_table.summarise(path.parent.name, scores, confidence, options.seed)
     grid = influence_table.layout(rows, confidence)
     write_text(options.csv, influence_table.to_csv(rows))
-    write_text(options.markdown, grids.markdown(grid, 1))
-    latex = grids.latex(grid, "influence", influence_table.turns(rows))
-    write_text(options.latex, grids.NEEDS + latex)
-    write_json(options.sidecar, evidence.of_files("influence", options.scores, options.code))
+    write_text(options.markdown, text_table.markdown(grid, 1))
+    latex = text_table.latex(grid, "influence", influence_table.turns(rows))
+    write_text(options.latex, text_table.NEEDS + latex)
+    write_json(options.sidecar, sidecar.of_files("influence", options.scores, options.code))
 
 
 if __name__ == "__main__":

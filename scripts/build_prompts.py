@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from jz3 import draws, io, program, prompts, records
+from jz3 import io, program, prompts, records
+from jz3.corpus import sampling
 
 
 def main(options: argparse.Namespace) -> None:
@@ -17,7 +18,7 @@ def main(options: argparse.Namespace) -> None:
                 f'{options.prompts}: no prompt for level "{level}".'
                 f"{io.did_you_mean(level, templates)}"
             )
-        rows.append(draws.prompt_row(pick, level, mode, templates[level]))
+        rows.append(sampling.prompt_row(pick, level, mode, templates[level]))
     origin = io.provenance("build_prompts", options.code, [options.picks, options.prompts])
     io.write_table(options.output, rows, records.PROMPTS, origin)
 

@@ -8,20 +8,24 @@ name}}), "subsets" (benchmarks run in part) and "sizes" (problems of a whole tes
 
 from pathlib import Path
 
-from jz3 import evidence, program, table_text, tables
+from jz3 import program
 from jz3.io import write_json, write_text
+from jz3.tables import score_table, sidecar
+from jz3.tables.layout import latex, layout, markdown
 
 
 def main(options) -> None:
     """Write the three forms of the table from one set of rows, and where each number is from."""
-    rows = tables.build(options.name, options.grades, options.paper, options.recipe, options.seed)
-    sheet = table_text.layout(rows)
-    write_text(options.csv, tables.to_csv(rows))
-    write_text(options.markdown, table_text.markdown(sheet))
-    write_text(options.latex, table_text.latex(sheet))
-    made = evidence.of_table(rows, sheet.caption, options.grades, options.paper, options.code)
+    rows = score_table.build(
+        options.name, options.grades, options.paper, options.recipe, options.seed
+    )
+    sheet = layout(rows)
+    write_text(options.csv, score_table.to_csv(rows))
+    write_text(options.markdown, markdown(sheet))
+    write_text(options.latex, latex(sheet))
+    made = sidecar.of_table(rows, sheet.caption, options.grades, options.paper, options.code)
     write_json(options.sidecar, made)
-    ours = sum(row["kind"] == tables.OURS for row in rows)
+    ours = sum(row["kind"] == score_table.OURS for row in rows)
     program.say(f"table {options.name}: {ours} cells of ours, {len(rows) - ours} of the paper's")
 
 

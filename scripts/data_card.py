@@ -3,16 +3,17 @@
 --recipe: {"corpus": name} and the corpus's entry in the configuration.
 """
 
-from jz3 import cards, program
+from jz3 import program
 from jz3.io import read_json, read_rows, write_text
 from jz3.records import PROBLEMS
+from jz3.report import corpus_card
 
 
 def main(options) -> None:
     """Describe what was kept and what was left out."""
     kept = read_rows(options.problems, PROBLEMS)
     rejected = read_rows(options.rejected, PROBLEMS, allow_empty=True)
-    text = cards.card(options.recipe, kept, rejected, read_json(options.report))
+    text = corpus_card.card(options.recipe, kept, rejected, read_json(options.report))
     write_text(options.output, text)
 
 

@@ -5,7 +5,8 @@ Paper, section 3.4. Writes one table of prompts per shard: 00000.parquet, 00001.
 
 from pathlib import Path
 
-from jz3 import draws, io, program, prompts
+from jz3 import io, program, prompts
+from jz3.corpus import sampling
 from jz3.records import PROMPTS
 
 
@@ -13,8 +14,8 @@ def main(options) -> None:
     """Draw pairs of passage and level; write them, shard by shard."""
     recipe = options.recipe
     templates = prompts.load_prompts(options.prompts)
-    ids = draws.passage_ids(options.passages)
-    pairs = draws.draw_pairs(ids, templates, recipe["prompts"], options.seed)
+    ids = sampling.passage_ids(options.passages)
+    pairs = sampling.draw_pairs(ids, templates, recipe["prompts"], options.seed)
     shards = recipe["shards"]
     if len(pairs) < shards:
         raise io.UserError(
@@ -23,7 +24,7 @@ def main(options) -> None:
         )
     if len(pairs) < recipe["prompts"]:
         program.say(f"{recipe['prompts']} prompts wanted; the passages give {len(pairs)}")
-    passages = draws.passages_of(options.passages, {passage for passage, _ in pairs})
+    passages = sampling.passages_of(options.passages, {passage for passage, _ in pairs})
     inputs = [options.passages, options.prompts]
     origin = io.provenance("draw_prompts", options.code, inputs, options.seed)
     with (
@@ -33,7 +34,7 @@ def main(options) -> None:
         temporary.mkdir()
         for shard in range(shards):
             rows = [
-                draws.prompt_row(passages[passage], level, recipe["mode"], templates[level])
+                sampling.prompt_row(passages[passage], level, recipe["mode"], templates[level])
                 for passage, level in pairs[shard::shards]
             ]
             io.write_table(temporary / f"{shard:05d}.parquet", rows, PROMPTS, origin)

@@ -6,7 +6,8 @@ formulas of docs/cluster.md. Nothing is fetched or computed.
 
 from itertools import groupby
 
-from jz3 import program, sizing, workload
+from jz3 import program
+from jz3.workflow import sizing, workload
 
 COLUMNS = ("stage", "job", "jobs", "GPUs", "tokens", "GPU-hours", "hours", "dollars", "disk")
 

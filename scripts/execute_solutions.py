@@ -6,19 +6,20 @@ is marked and replaced by it. Rows rejected before pass unchanged.
 
 from pathlib import Path
 
-from jz3 import execution, io, program
+from jz3 import io, program
+from jz3.execution.programs import execute_rows, isolation
 from jz3.records import PROBLEMS
 
 
 def main(options):
     """Read, run, write."""
     rows = io.read_rows(options.problems, PROBLEMS)
-    rows = execution.execute_rows(rows, options.recipe)
+    rows = execute_rows(rows, options.recipe)
     ran = sum(row["executed"] is not None for row in rows)
     program.say(
         f"{ran} programs, {sum(bool(row['executed']) for row in rows)} ran,"
         f" {sum(bool(row['answer_agrees']) for row in rows)} print their answer;"
-        f" confined by: {execution.isolation()}"
+        f" confined by: {isolation()}"
     )
     origin = io.provenance("execute_solutions.py", options.code, [options.problems], options.seed)
     io.write_table(options.output, rows, PROBLEMS, origin)

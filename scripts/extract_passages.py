@@ -13,8 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
-from jz3 import io, passages, program, records
-from jz3.documents import Document, read_documents
+from jz3 import io, program, records
+from jz3.corpus import passages
+from jz3.corpus.documents import Document, read_documents
 
 BATCH = 10_000  # passages held as Python objects at a time
 

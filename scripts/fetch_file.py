@@ -5,12 +5,13 @@ The recipe is the source's entry: `sha256` and the `places` to try, in order.
 
 from pathlib import Path
 
-from jz3 import program, sources
+from jz3 import program
+from jz3.sources.files import fetch
 
 
 def main(options):
     """Fetch the file."""
-    sources.fetch(options.recipe, options.output, options.name)
+    fetch(options.recipe, options.output, options.name)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ load as it is.
 
 from pathlib import Path
 
-from jz3 import checkpoints, program
+from jz3 import program
+from jz3.sources import checkpoints
 
 
 def main(options):

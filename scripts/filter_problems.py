@@ -14,7 +14,7 @@ CHECKED = ("status", "duplicate_of", "contaminated_by")
 
 def main(options):
     """Check, write both tables and the report, then complain if nothing was kept."""
-    from jz3 import filtering
+    from jz3.synthesis.filters import apply_filters
 
     rows = [row for path in options.problems for row in light_rows(path)]
     questions = [
@@ -22,7 +22,7 @@ def main(options):
         for path in options.benchmarks
         for row in io.read_rows(path, BENCHMARK)
     ]
-    funnel = filtering.apply_filters(rows, questions, options.recipe, options.seed)
+    funnel = apply_filters(rows, questions, options.recipe, options.seed)
     inputs = [*options.problems, *options.benchmarks]
     origin = io.provenance("filter_problems.py", options.code, inputs, options.seed)
     write_split(options, rows, origin)

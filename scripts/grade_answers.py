@@ -27,8 +27,8 @@ COLUMNS = (
 
 def main(options: argparse.Namespace) -> None:
     """Read ANSWERS; write GRADES and the disagreements."""
-    from jz3.grading import grade
-    from jz3.symbolic import WORKER
+    from jz3.grading.strict import grade
+    from jz3.grading.symbolic import WORKER
 
     answers = io.read_rows(options.answers, records.ANSWERS)
     grades, different = [], []

@@ -7,8 +7,9 @@ numbers and whole texts as JSON.
 import functools
 from pathlib import Path
 
-from jz3 import influence_card, io, program
+from jz3 import io, program
 from jz3.records import SCORES
+from jz3.report import influence_card
 
 
 def main(options) -> None:

@@ -13,7 +13,7 @@ from jz3 import io, program, records
 def main(options) -> None:
     """Encode, pack and write both stages."""
     import transformers
-    from jz3 import examples, packing
+    from jz3.training import examples, packing
 
     length, modes = options.recipe["length"], options.recipe["modes"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)

@@ -9,7 +9,9 @@ import heapq
 from collections.abc import Iterable
 from pathlib import Path
 
-from jz3 import draws, io, program, prompts, records, selection
+from jz3 import io, program, prompts, records
+from jz3.corpus import sampling
+from jz3.influence import selection
 
 
 def random_picks(ids: Iterable[str], levels: list[str], count: int, seed: int) -> list[dict]:
@@ -57,7 +59,7 @@ def main(options: argparse.Namespace) -> None:
     recipe = options.recipe
     levels = list(prompts.load_prompts(options.levels_from))
     if recipe["pick"] == "random":
-        ids = draws.passage_ids(options.passages)
+        ids = sampling.passage_ids(options.passages)
         picks = random_picks(ids, levels, recipe["passages"], options.seed)
     elif recipe["pick"] == "influence":
         if not options.scores:
@@ -73,7 +75,7 @@ def main(options: argparse.Namespace) -> None:
         )
     if len(picks) < recipe["passages"]:
         program.say(f"pick_passages: {recipe['passages']} asked for, all {len(picks)} taken")
-    passages = draws.passages_of(options.passages, {row["passage_id"] for row in picks})
+    passages = sampling.passages_of(options.passages, {row["passage_id"] for row in picks})
     for row in picks:
         if row["passage_id"] not in passages:
             raise io.UserError(

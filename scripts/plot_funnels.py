@@ -5,7 +5,7 @@ from jz3 import program
 
 def main(options) -> None:
     """Read all counts and draw them."""
-    from jz3 import funnel_figure
+    from jz3.report import funnel_figure
 
     funnel_figure.funnels(options.output, options.funnels)
 

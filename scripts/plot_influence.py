@@ -7,7 +7,7 @@ from jz3.records import SCORES
 
 def main(options) -> None:
     """Read one table of scores and draw it."""
-    from jz3 import figures
+    from jz3.report import figures
 
     rows = read_table(options.scores, SCORES, extra_prefix="score_").to_pylist()
     figures.influence(options.output, rows)

@@ -8,7 +8,7 @@ from jz3 import program
 
 def main(options) -> None:
     """Read all histories and draw them."""
-    from jz3 import figures
+    from jz3.report import figures
 
     figures.losses(options.output, options.histories)
 

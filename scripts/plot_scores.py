@@ -5,9 +5,10 @@ from jz3 import program
 
 def main(options) -> None:
     """Read one table in long form and draw it."""
-    from jz3 import figures, tables
+    from jz3.report import figures
+    from jz3.tables import score_table
 
-    figures.scores(options.output, tables.read_csv(options.table))
+    figures.scores(options.output, score_table.read_csv(options.table))
 
 
 if __name__ == "__main__":

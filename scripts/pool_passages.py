@@ -7,7 +7,8 @@ from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
-from jz3 import io, passages, program, records
+from jz3 import io, program, records
+from jz3.corpus import passages
 
 
 def main(options: Namespace) -> None:

@@ -7,7 +7,8 @@ import functools
 import socket
 from pathlib import Path
 
-from jz3 import io, preflight, program
+from jz3 import io, program
+from jz3.workflow import preflight
 
 
 def main(options) -> None:

@@ -6,12 +6,13 @@ map to question, answer, solution, subject and choices.
 
 from pathlib import Path
 
-from jz3 import benchmarks, io, program, records
+from jz3 import io, program, records
+from jz3.benchmarks.prepare import prepare
 
 
 def main(options):
     """Read or generate the problems, and write them."""
-    rows, notes = benchmarks.prepare(
+    rows, notes = prepare(
         options.recipe, options.benchmark, options.split, options.files, options.seed
     )
     for note in notes:

@@ -12,9 +12,9 @@ from jz3.io import write_text
 
 def main(options) -> None:
     """Render the page and write it."""
-    from jz3 import report
+    from jz3.report.page import render
 
-    page = report.render(
+    page = render(
         name=options.recipe["name"],
         table_files=options.tables,
         run_table_files=options.run_tables,

@@ -15,14 +15,15 @@ def main(options) -> None:
     """Take the shard's cosines with the targets checkpoint by checkpoint, then the scores."""
     import pyarrow as pa
     import torch
-    from jz3 import features, influence_texts, reference
+    from jz3.influence import adam_features, reference_run
+    from jz3.influence.texts import kept, shard_of
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
-    features.check(recipe["feature"])
-    rows = influence_texts.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
-    rows = influence_texts.shard_of(rows, options.shard, recipe["shards"])
-    checkpoints = reference.load_all(options.reference, recipe["lora"])
+    adam_features.check(recipe["feature"])
+    rows = kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    rows = shard_of(rows, options.shard, recipe["shards"])
+    checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     source = options.features or options.base
     inputs = [options.candidates, options.reference, source, options.gradients]
     origin = io.provenance("score_influence", options.code, inputs, options.seed)
@@ -45,34 +46,37 @@ def main(options) -> None:
 
 def from_model(options, checkpoints, rows, origin) -> tuple[list[str], dict]:
     """Subtasks, and (tokens, scores) by problem_id: gradients made here, exact."""
-    from jz3 import directions, gradients, influence, influence_texts
+    from jz3.influence import sample_gradients
+    from jz3.influence.scores import score
+    from jz3.influence.target_directions import Directions
+    from jz3.influence.texts import candidate_texts
 
     recipe = options.recipe
     with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
-        model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
-        model = gradients.add_lora(model, recipe["lora"], options.seed)
-        aims = directions.Directions(options.gradients, checkpoints, gradients.weight_shapes(model))
-        samples = gradients.encode_scorable(
-            tokenizer, influence_texts.candidate_texts(rows), recipe["length"]
+        model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
+        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
+        aims = Directions(options.gradients, checkpoints, sample_gradients.weight_shapes(model))
+        samples = sample_gradients.encode_scorable(
+            tokenizer, candidate_texts(rows), recipe["length"]
         )
         count = len(samples) * len(checkpoints)
         with (
             io.Journal(state / "cosines.jsonl", "batch") as journal,
             program.Progress(count, "influence", "gradient") as bar,
         ):
-            found = influence.score(
-                model, checkpoints, aims, samples, recipe["feature"], journal, bar.update
-            )
+            found = score(model, checkpoints, aims, samples, recipe["feature"], journal, bar.update)
     return aims.subtasks, {s.identity: (len(s.input_ids), found[s]) for s in samples}
 
 
 def from_store(options, checkpoints) -> tuple[list[str], dict]:
     """Subtasks, and (tokens, scores) by problem_id: products with stored features."""
-    from jz3 import directions, feature_store, influence
+    from jz3.influence import feature_store
+    from jz3.influence.scores import score_stored
+    from jz3.influence.target_directions import Directions
 
     store = feature_store.Store(options.features, checkpoints, options.recipe["feature"])
-    aims = directions.Directions(options.gradients, checkpoints, store.weights, store.projection)
-    found = influence.score_stored(store, checkpoints, aims)
+    aims = Directions(options.gradients, checkpoints, store.weights, store.projection)
+    found = score_stored(store, checkpoints, aims)
     return aims.subtasks, dict(
         zip(store.problems, zip(store.tokens, found, strict=True), strict=True)
     )

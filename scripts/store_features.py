@@ -1,7 +1,7 @@
 """Store projected gradient features of candidates, for scores against any targets (§ 3.3).
 
 Reads PROBLEMS (candidates; those with status "kept"), of which it takes one shard, and the folder
-of train_reference. Writes a folder: see jz3/feature_store.py.
+of train_reference. Writes a folder: see jz3/influence/feature_store.py.
 """
 
 import shutil
@@ -14,24 +14,31 @@ from jz3.records import PROBLEMS
 def main(options) -> None:
     """Compute the features checkpoint by checkpoint, into memory-mapped files."""
     import torch
-    from jz3 import feature_store, features, gradients, influence_texts, projection, reference
+    from jz3.influence import (
+        adam_features,
+        feature_store,
+        projection,
+        reference_run,
+        sample_gradients,
+    )
+    from jz3.influence.texts import candidate_texts, kept, shard_of
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
-    features.check(recipe["feature"])
-    rows = influence_texts.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
-    rows = influence_texts.shard_of(rows, options.shard, recipe["shards"])
-    checkpoints = reference.load_all(options.reference, recipe["lora"])
+    adam_features.check(recipe["feature"])
+    rows = kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    rows = shard_of(rows, options.shard, recipe["shards"])
+    checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     inputs = [options.candidates, options.reference, options.base]
     origin = io.provenance("store_features", options.code, inputs, options.seed)
     with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
-        model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
-        model = gradients.add_lora(model, recipe["lora"], options.seed)
+        model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
+        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         projector = projection.open_projector(recipe["projection"], options.seed, model.device)
         if projector is None:
             raise io.UserError("influence.projection.kind: none makes no store of features.")
-        samples = gradients.encode_scorable(
-            tokenizer, influence_texts.candidate_texts(rows), recipe["length"]
+        samples = sample_gradients.encode_scorable(
+            tokenizer, candidate_texts(rows), recipe["length"]
         )
         program.say(f"{len(samples)} of {len(rows)} candidates have a solution to look at")
         count = len(samples) * len(checkpoints)

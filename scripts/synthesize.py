@@ -11,18 +11,14 @@ from jz3.records import PROBLEMS, PROMPTS
 
 def main(options):
     """Ask, write."""
-    from jz3 import synthesis
+    from jz3.synthesis.write import count_statuses, journal_in, write_problems
 
     asked = io.read_rows(options.prompts, PROMPTS)
     inputs = [options.prompts, options.synthesizer]
-    journal = synthesis.journal_in(
-        options.state, options.recipe, inputs, options.code, options.seed
-    )
+    journal = journal_in(options.state, options.recipe, inputs, options.code, options.seed)
     what = f"shard {options.prompts.stem}"
-    rows = synthesis.write_problems(
-        asked, options.synthesizer, options.recipe, options.seed, journal, what
-    )
-    program.say(f"{what}: {synthesis.count_statuses(rows)}")
+    rows = write_problems(asked, options.synthesizer, options.recipe, options.seed, journal, what)
+    program.say(f"{what}: {count_statuses(rows)}")
     origin = io.provenance("synthesize.py", options.code, inputs, options.seed)
     io.write_table(options.output, rows, PROBLEMS, origin)
 

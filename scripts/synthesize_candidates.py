@@ -12,7 +12,9 @@ from jz3.records import PICKS, PROBLEMS
 
 def main(options):
     """Draw, ask, write."""
-    from jz3 import draws, prompts, synthesis
+    from jz3 import prompts
+    from jz3.corpus import sampling
+    from jz3.synthesis.write import count_statuses, journal_in, write_problems
 
     recipe = options.recipe
     templates = prompts.load_prompts(options.prompts)
@@ -21,8 +23,8 @@ def main(options):
         for path in options.exclude
         for passage in io.read_table(path, PICKS)["passage_id"].to_pylist()
     ]
-    ids = draws.passage_ids(options.passages)
-    pairs = draws.draw_candidates(ids, excluded, templates, recipe["passages"], options.seed)
+    ids = sampling.passage_ids(options.passages)
+    pairs = sampling.draw_candidates(ids, excluded, templates, recipe["passages"], options.seed)
     if not pairs:
         raise io.UserError(
             f"{options.passages}: every passage was distilled already, no candidate is left."
@@ -30,17 +32,15 @@ def main(options):
         )
     if len(pairs) < recipe["passages"]:
         program.say(f"{recipe['passages']} candidates wanted, {len(pairs)} passages are left")
-    passages = draws.passages_of(options.passages, dict(pairs))
+    passages = sampling.passages_of(options.passages, dict(pairs))
     asked = [
-        draws.prompt_row(passages[passage], level, recipe["mode"], templates[level])
+        sampling.prompt_row(passages[passage], level, recipe["mode"], templates[level])
         for passage, level in pairs
     ]
     inputs = [options.passages, *options.exclude, options.prompts, options.synthesizer]
-    journal = synthesis.journal_in(options.state, recipe, inputs, options.code, options.seed)
-    rows = synthesis.write_problems(
-        asked, options.synthesizer, recipe, options.seed, journal, "candidates"
-    )
-    counts = synthesis.count_statuses(rows)
+    journal = journal_in(options.state, recipe, inputs, options.code, options.seed)
+    rows = write_problems(asked, options.synthesizer, recipe, options.seed, journal, "candidates")
+    counts = count_statuses(rows)
     program.say(f"candidates: {counts}")
     if not any(row["status"] == "kept" for row in rows):
         raise io.UserError(

@@ -15,7 +15,9 @@ from jz3.records import BENCHMARK
 def main(options) -> None:
     """Draw the target problems and average their unit gradients."""
     import torch
-    from jz3 import directions, gradients, influence_texts, projection, reference
+    from jz3.influence import projection, reference_run, sample_gradients
+    from jz3.influence.target_directions import target_directions
+    from jz3.influence.texts import subtasks, target_texts
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
@@ -24,8 +26,8 @@ def main(options) -> None:
             f"--targets: {len(options.targets)} tables for {len(recipe['targets'])} entries of"
             " influence.targets. Give one table per entry, in that order."
         )
-    checkpoints = reference.load_all(options.reference, recipe["lora"])
-    chosen = influence_texts.subtasks(
+    checkpoints = reference_run.load_all(options.reference, recipe["lora"])
+    chosen = subtasks(
         recipe["targets"],
         [io.read_rows(path, BENCHMARK) for path in options.targets],
         options.seed,
@@ -34,12 +36,12 @@ def main(options) -> None:
     origin = io.provenance("target_gradients", options.code, inputs, options.seed)
     tables = [io.file_digest(path) for path in options.targets]  # equal names are usual here
     with program.unfinished(options.state, [recipe, origin, tables]) as state:
-        model, tokenizer = gradients.load_model(options.base, recipe["dtype"])
-        model = gradients.add_lora(model, recipe["lora"], options.seed)
+        model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
+        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         samples = {}
         for name, rows in chosen.items():
-            texts = influence_texts.target_texts(rows, recipe["mode"])
-            samples[name] = gradients.encode(tokenizer, texts, recipe["length"])
+            texts = target_texts(rows, recipe["mode"])
+            samples[name] = sample_gradients.encode(tokenizer, texts, recipe["length"])
             for (problem, _, _), sample in zip(texts, samples[name], strict=True):
                 if sample is None:
                     raise io.UserError(
@@ -48,7 +50,7 @@ def main(options) -> None:
                     )
         count = sum(len(rows) for rows in samples.values()) * len(checkpoints)
         with program.Progress(count, "target gradients", "gradient") as bar:
-            directions.target_directions(
+            target_directions(
                 model,
                 checkpoints,
                 samples,

@@ -13,14 +13,15 @@ from jz3 import io, program
 def main(options) -> None:
     """Train on the packs and save."""
     import torch
-    from jz3 import packing, training
+    from jz3.training import packing
+    from jz3.training.train import open_state, train_checkpoint
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
     packs = packing.PackFile(options.packed)
     key = [recipe, options.seed, options.code, io.file_digest(options.packed)]
-    state = training.open_state(options.state, [*key, io.file_digest(options.base)])
-    training.train_checkpoint(
+    state = open_state(options.state, [*key, io.file_digest(options.base)])
+    train_checkpoint(
         options.base,
         packs,
         recipe,

@@ -16,21 +16,24 @@ from jz3.records import PROBLEMS
 def main(options) -> None:
     """Draw the share, train, and save every epoch."""
     import torch
-    from jz3 import gradients, influence_texts, packing, reference, training
+    from jz3.influence import reference_run, sample_gradients
+    from jz3.influence.texts import candidate_texts, kept, share_of
+    from jz3.training import packing
+    from jz3.training.train import train
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise io.UserError("The reference run takes one process and one GPU; use no torchrun.")
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
-    rows = influence_texts.kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
-    chosen = influence_texts.share_of(rows, recipe["share"], options.seed)
+    rows = kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
+    chosen = share_of(rows, recipe["share"], options.seed)
     inputs = [options.candidates, options.base]
     origin = io.provenance("train_reference", options.code, inputs, options.seed)
     with program.unfinished(options.state, [recipe, origin]) as state:
-        model, tokenizer = gradients.load_model(options.base, "float32")
-        model = gradients.add_lora(model, recipe["lora"], options.seed)
-        texts = influence_texts.candidate_texts(chosen)
-        samples = gradients.encode(tokenizer, texts, recipe["length"])
+        model, tokenizer = sample_gradients.load_model(options.base, "float32")
+        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
+        texts = candidate_texts(chosen)
+        samples = sample_gradients.encode(tokenizer, texts, recipe["length"])
         documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
         program.say(
             f"training on {len(documents)} of {len(rows)} candidates;"
@@ -39,7 +42,7 @@ def main(options) -> None:
         )
 
         def save(epoch: int, trainer) -> None:
-            reference.save(
+            reference_run.save(
                 state / "epochs" / f"epoch-{epoch + 1}",
                 model,
                 trainer.optimizer,
@@ -48,7 +51,7 @@ def main(options) -> None:
                 trainer.epoch_learning_rates[epoch],
             )
 
-        training.train(
+        train(
             model,
             packing.pack(documents, recipe["length"]),
             recipe,

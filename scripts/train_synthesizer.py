@@ -14,7 +14,8 @@ def main(options) -> None:
     """Pack the pairs, train, save."""
     import torch
     import transformers
-    from jz3 import packing, training
+    from jz3.training import packing
+    from jz3.training.train import open_state, train_checkpoint
 
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
@@ -25,7 +26,7 @@ def main(options) -> None:
         for row in io.read_rows(path, records.PAIRS)
     }
     key = [recipe, options.seed, options.code, *map(io.file_digest, options.pairs)]
-    state = training.open_state(options.state, [*key, io.file_digest(options.base)])
+    state = open_state(options.state, [*key, io.file_digest(options.base)])
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
     documents = [
         document
@@ -42,7 +43,7 @@ def main(options) -> None:
         f"{len(pairs)} pairs, {len(documents)} usable, {sum(d.truncated for d in documents)} cut"
         f" to {recipe['length']} tokens, in {len(packs)} packs"
     )
-    training.train_checkpoint(
+    train_checkpoint(
         options.base,
         packs,
         recipe,

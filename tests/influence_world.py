@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import torch
-from jz3 import gradients, influence_texts, io, reference
+from jz3 import io
+from jz3.influence import reference_run, sample_gradients
+from jz3.influence.texts import candidate_texts, kept
 from jz3.records import BENCHMARK, PROBLEMS, SCORES
 
 LORA = {"rank": 4, "alpha": 16, "dropout": 0.1, "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]}
@@ -185,27 +187,27 @@ def scores_of(path: Path) -> list[dict]:
 
 
 def lora_model(world: Path, checkpoint=None):
-    model, tokenizer = gradients.load_model(world / "base", "float32")
-    model = gradients.add_lora(model, LORA, 3)
+    model, tokenizer = sample_gradients.load_model(world / "base", "float32")
+    model = sample_gradients.add_lora(model, LORA, 3)
     if checkpoint:
-        reference.set_weights(model, checkpoint)
+        reference_run.set_weights(model, checkpoint)
     else:  # B is zero at the start, which would hide the gradients of A
         torch.manual_seed(2)
-        for weight in gradients.lora_weights(model).values():
+        for weight in sample_gradients.lora_weights(model).values():
             torch.nn.init.normal_(weight, std=0.1)
     return model, tokenizer
 
 
-def candidate_samples(world: Path, tokenizer) -> list[gradients.Sample]:
+def candidate_samples(world: Path, tokenizer) -> list[sample_gradients.Sample]:
     """The candidates that were kept, tokenised."""
-    rows = influence_texts.kept(io.read_rows(world / "candidates.parquet", PROBLEMS), "")
-    return gradients.encode(tokenizer, influence_texts.candidate_texts(rows), SCORING["length"])
+    rows = kept(io.read_rows(world / "candidates.parquet", PROBLEMS), "")
+    return sample_gradients.encode(tokenizer, candidate_texts(rows), SCORING["length"])
 
 
-def backward(model, sample: gradients.Sample) -> dict[str, torch.Tensor]:
+def backward(model, sample: sample_gradients.Sample) -> dict[str, torch.Tensor]:
     """The gradient of one sample, by transformers' own loss and a plain backward pass."""
     model.eval().requires_grad_(False)
-    weights = gradients.lora_weights(model)
+    weights = sample_gradients.lora_weights(model)
     for weight in weights.values():
         weight.requires_grad_(True)
         weight.grad = None
@@ -225,14 +227,14 @@ import os, signal, sys
 sys.path[:0] = {path!r}
 from pathlib import Path
 from influence_world import *
-from jz3 import gradients
-whole, calls = gradients.SampleGradients.__call__, []
+from jz3.influence.sample_gradients import SampleGradients
+whole, calls = SampleGradients.__call__, []
 def counted(self, batch, take):
     calls.append(1)
     if len(calls) == {count}:
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(self, batch, take)
-gradients.SampleGradients.__call__ = counted
+SampleGradients.__call__ = counted
 {call}
 """
 
@@ -248,9 +250,9 @@ def kill_at_batch(count: int, call: str) -> None:
 
 def count_batches(monkeypatch) -> list:
     """A list that grows by one with every batch of gradients from now on."""
-    calls, whole = [], gradients.SampleGradients.__call__
+    calls, whole = [], sample_gradients.SampleGradients.__call__
     monkeypatch.setattr(
-        gradients.SampleGradients,
+        sample_gradients.SampleGradients,
         "__call__",
         lambda self, batch, take: calls.append(1) or whole(self, batch, take),
     )

@@ -8,7 +8,7 @@ import random
 import re
 from pathlib import Path
 
-from jz3.answers import boxed, extract_answer
+from jz3.grading.extraction import boxed, extract_answer
 
 FOLDER = Path(__file__).parent / "real"
 _LETTERS = "ABCDE"

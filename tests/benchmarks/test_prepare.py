@@ -13,12 +13,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3 import benchmarks, io, records
-from jz3.configuration import mistakes
+from jz3 import io, records
+from jz3.benchmarks import prepare as benchmarks
 from jz3.io import UserError
+from jz3.workflow.configuration import mistakes
 
 FIELDS = {"question": "{q}", "answer": "{a}"}
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 REAL = ROOT / "tests" / "real" / "benchmarks"
 
 
@@ -272,7 +273,7 @@ def test_no_files_and_no_such_file(tmp_path):
 
 
 def run(tmp_path, *options):
-    program = Path(__file__).resolve().parents[1] / "scripts" / "prepare_benchmark.py"
+    program = Path(__file__).resolve().parents[2] / "scripts" / "prepare_benchmark.py"
     return subprocess.run(
         [sys.executable, program, "--benchmark", "b", "--split", "test", *map(str, options)],
         capture_output=True, text=True, check=False, cwd=tmp_path,

@@ -9,10 +9,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jz3 import word_problems
+from jz3.benchmarks import word_problems
+from jz3.benchmarks.word_problems import TEMPLATES, engine, generate
+from jz3.benchmarks.word_problems.wording import article, capitalised, dollars, number, plural
 from jz3.io import UserError
-from jz3.word_problems import TEMPLATES, engine, generate
-from jz3.word_problems.wording import article, capitalised, dollars, number, plural
 
 HELD_OUT = {template.name for template in TEMPLATES if template.held_out}
 

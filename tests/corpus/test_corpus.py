@@ -14,18 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jz3 import io, passages, records
-from jz3.documents import (
-    Document,
-    docstrings,
-    explanation,
-    normalise,
-    read_documents,
-)
-from jz3.mathematics import contains_mathematics, formula_spans
+from jz3 import io, records
+from jz3.corpus import passages
+from jz3.corpus.documents import Document, docstrings, explanation, normalise, read_documents
+from jz3.corpus.formulas import contains_mathematics, formula_spans
 from jz3.prompts import load_examples, load_prompts
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "resources" / "corpus"
 REAL = ROOT / "tests" / "real" / "corpus"  # not part of the project: tests/real_input.yaml
 SETTINGS = {"characters": 400, "minimum_characters": 120, "per_document": 3}
@@ -613,7 +608,7 @@ def test_the_tracked_corpus_is_what_its_readme_says():
 
 
 def test_the_planted_problem_is_a_test_problem():
-    from jz3.word_problems import generate
+    from jz3.benchmarks.word_problems import generate
 
     held_out = {problem["question"] for problem in generate("test", 100, 17)}
     rows = io.read_json_lines(CORPUS / "qa" / "held_out.jsonl")

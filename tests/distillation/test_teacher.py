@@ -15,11 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from jz3 import io, prompts, records, teacher
-from jz3.local_server import local_server, server_command
-from jz3.teacher_journal import NANO, OverBudget, TeacherJournal, request_key
+from jz3 import io, prompts, records
+from jz3.distillation import teacher
+from jz3.distillation.journal import NANO, OverBudget, TeacherJournal, request_key
+from jz3.distillation.local_server import local_server, server_command
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import ask_teacher  # noqa: E402
@@ -423,7 +424,7 @@ def group_lives(group):
 def test_no_orphan_is_left(tmp_path, number):
     code = (
         "import sys, signal, time; from pathlib import Path;"
-        "from jz3.local_server import local_server;"
+        "from jz3.distillation.local_server import local_server;"
         "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
         f"with local_server({SERVE!r}, '', 1, 20, Path({str(tmp_path / 'log')!r})) as url:\n"
         "    print(url, flush=True); time.sleep(60)"

@@ -13,14 +13,14 @@ from pathlib import Path
 import answer_benchmark
 import pytest
 from jz3 import io, records
-from jz3.evaluation import prompt_text, read_shots, stop_strings, with_choices
-from jz3.execution import isolation
+from jz3.evaluation.prompts import prompt_text, read_shots, stop_strings, with_choices
+from jz3.evaluation.tool_loop import answer_with_programs, requested_program, with_earlier
+from jz3.execution.programs import isolation
 from jz3.generation import Generated, Request, Sampling
-from jz3.grading import extract_answer, grade
-from jz3.tool_loop import answer_with_programs, requested_program, with_earlier
+from jz3.grading.strict import extract_answer, grade
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-REAL = Path(__file__).parent / "real" / "benchmarks"
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+REAL = Path(__file__).parents[1] / "real" / "benchmarks"
 EXECUTION = {"seconds": 1, "memory_mb": 512, "output_characters": 400, "workers": 1}
 SAMPLING = Sampling(0.0, 1.0, 64, ("```output",))
 confined = pytest.mark.skipif(
@@ -321,7 +321,9 @@ def test_interrupted_loop_repeats_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         loop(turns, state=tmp_path, die_in_round=2)
     assert len(io.Journal(tmp_path / "executions.jsonl", "key").records) == 1
-    monkeypatch.setattr("jz3.tool_loop.run_programs", lambda programs, _: [1 / 0 for _ in programs])
+    monkeypatch.setattr(
+        "jz3.evaluation.tool_loop.run_programs", lambda programs, _: [1 / 0 for _ in programs]
+    )
     done, engine = loop(turns, state=tmp_path)
     assert [name for name, _ in engine.prompts] == ["a/2"]
     monkeypatch.undo()
@@ -547,7 +549,7 @@ def test_one_list_of_all_disagreements(tmp_path):
 
 def test_grading_asks_once_per_distinct_answer(monkeypatch):
     asked = []
-    monkeypatch.setattr("jz3.grading.strict", lambda p, g: asked.append((p, g)) or True)
+    monkeypatch.setattr("jz3.grading.strict.strict", lambda p, g: asked.append((p, g)) or True)
     rows = [made_answer(), made_answer(sample=1), made_answer(gold="6")]
     assert [row["strict"] for row, _ in grade(rows)] == [True, True, True]
     assert asked == [("5", "5"), ("5", "6")]

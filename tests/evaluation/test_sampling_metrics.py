@@ -6,7 +6,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3.sampling_metrics import ballot, by_problem, majority, pass_at_k
+from jz3.evaluation.sampling_metrics import ballot, by_problem, majority, pass_at_k
 
 
 @pytest.mark.parametrize(

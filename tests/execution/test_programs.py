@@ -5,12 +5,13 @@ import sys
 import time
 
 import pytest
-from jz3 import execution, io
-from jz3.execution import agrees, execute_rows, run_programs, with_output
+from jz3 import io
+from jz3.execution import programs
+from jz3.execution.programs import agrees, execute_rows, run_programs, with_output
 
 SETTINGS = {"seconds": 4, "memory_mb": 400, "output_characters": 40, "workers": 2}
 
-confined = pytest.mark.skipif(execution.isolation() == "none", reason="no seccomp on this platform")
+confined = pytest.mark.skipif(programs.isolation() == "none", reason="no seccomp on this platform")
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def one(source, **changes):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="confinement is for Linux")
 def test_linux_confines():
-    assert execution.isolation() == "seccomp"
+    assert programs.isolation() == "seccomp"
 
 
 def test_printed_text_is_the_output_in_the_order_of_the_programs():
@@ -176,7 +177,7 @@ def test_threads_and_sympy_work():
 
 
 def test_without_isolation_nothing_runs_unless_allowed(monkeypatch):
-    monkeypatch.setattr(execution, "isolation", lambda: "none")
+    monkeypatch.setattr(programs, "isolation", lambda: "none")
     monkeypatch.delenv("JZ3_ALLOW_UNISOLATED")
     with pytest.raises(io.UserError, match="JZ3_ALLOW_UNISOLATED=1"):
         run_programs(["print(1)"], SETTINGS)
@@ -189,10 +190,10 @@ def test_programs_die_with_an_interrupted_run(tmp_path):
     import subprocess
     from pathlib import Path
 
-    scripts = Path(execution.__file__).parents[1]
+    scripts = Path(programs.__file__).parents[2]
     driver = (
         f"import sys; sys.path.insert(0, {str(scripts)!r})\n"
-        "from jz3.execution import run_programs\n"
+        "from jz3.execution.programs import run_programs\n"
         "run_programs(['import time\\nprint(1, flush=True)\\ntime.sleep(45)'], "
         "{'seconds': 20, 'memory_mb': 400, 'output_characters': 9, 'workers': 1})"
     )

@@ -17,38 +17,11 @@ torch = pytest.importorskip("torch")
 from jz3 import generation, io  # noqa: E402
 from jz3.generation import Generated, Request, Sampling, generate_journalled, open_engine  # noqa: E402
 from jz3.generation.transformers import draw, shared_beginnings  # noqa: E402
+from tiny_model import make_model  # noqa: E402
 
 SETTINGS = {"engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1}
 SAMPLED = Sampling(1.0, 0.9, 24)
 GREEDY = Sampling(0.0, 1.0, 24)
-
-
-def make_model(folder, **changes):
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(["<end>", "<stop>", *alphabet])}
-    backend = Tokenizer(models.BPE(vocabulary, []))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<end>", additional_special_tokens=["<stop>"]
-    )
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        **{
-            "vocab_size": len(vocabulary), "hidden_size": 64, "intermediate_size": 96,
-            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-            "max_position_embeddings": 256, "eos_token_id": 0, "bos_token_id": None,
-            "initializer_range": 0.3,
-        } | changes
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    model.generation_config.eos_token_id = [0, 1]
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +302,7 @@ def test_killed_and_resumed_gives_what_an_undisturbed_run_gives(engine, model_di
     driver = (
         "import sys, time\n"
         f"sys.path.insert(0, {str(Path(generation.__file__).parents[2])!r})\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}\n"
         "from jz3.generation import generate_journalled, open_engine\n"
         "from test_generation import SAMPLED, SETTINGS, requests\n"
         f"engine = open_engine({str(model_dir)!r}, SETTINGS)\n"

@@ -11,21 +11,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jz3 import released_grader, symbolic
-from jz3.answers import boxed, last_number, outputs, prose
-from jz3.grading import extract_answer, released, strict
-from jz3.quantities import compact, plain, quantity, split_unit
-from jz3.symbolic import Worker
+from jz3.grading import released as released_rules
+from jz3.grading import symbolic
+from jz3.grading.extraction import boxed, last_number, outputs, prose
+from jz3.grading.quantities import compact, plain, quantity, split_unit
+from jz3.grading.strict import extract_answer, released, strict
+from jz3.grading.symbolic import Worker
 from real_answers import FOLDER, gold_answers, shuffled
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 IN_A_TEXT = ("extraction", "choice")  # kinds whose answer has to be found first
 
 
 def adjudicated():
-    with (HERE / "data" / "adjudicated.csv").open(encoding="utf-8", newline="") as stream:
+    with (TESTS / "data" / "adjudicated.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -33,17 +34,17 @@ def verdict(row, rule):
     """Whether `rule` (strict | released) accepts a row's answer, after its own search for it."""
     answer, choices = row["answer"], row["choices"].split("|") if row["choices"] else []
     if row["kind"] in IN_A_TEXT:
-        search = {"strict": extract_answer, "released": released_grader.extract}[rule]
+        search = {"strict": extract_answer, "released": released_rules.extract}[rule]
         answer = search(answer, choices)
     if rule == "strict":
         return strict(answer, row["gold"])
-    return released(answer, row["gold"], units=row["benchmark"] not in released_grader.UNITLESS)
+    return released(answer, row["gold"], units=row["benchmark"] not in released_rules.UNITLESS)
 
 
 @pytest.mark.parametrize("rule", ["strict", "released"])
 def test_adjudicated_pairs(rule, monkeypatch):
     monkeypatch.setattr(symbolic, "SECONDS", 1.0)
-    monkeypatch.setattr(released_grader, "_SECONDS", 1.0)
+    monkeypatch.setattr(released_rules, "_SECONDS", 1.0)
     rows = adjudicated()
     assert len(rows) >= 250
     assert {row["strict"] + row["released"] for row in rows} == {"00", "01", "10", "11"}
@@ -106,9 +107,9 @@ def test_no_text_breaks_the_string_work(text):
     split_unit(plain(text))
     extract_answer(text)
     extract_answer(text, ["1", "2", "3"])
-    released_grader.extract(text)
-    released_grader.extract(text, ["1", "2", "3"])
-    released_grader.normalise(text)
+    released_rules.extract(text)
+    released_rules.extract(text, ["1", "2", "3"])
+    released_rules.normalise(text)
 
 
 # ---------------------------------------------------------------- text that would hang a grader
@@ -133,7 +134,7 @@ def test_no_text_breaks_the_string_work(text):
 )
 def test_pathological_answers_end(text, monkeypatch):
     monkeypatch.setattr(symbolic, "SECONDS", 1.0)
-    monkeypatch.setattr(released_grader, "_SECONDS", 1.0)
+    monkeypatch.setattr(released_rules, "_SECONDS", 1.0)
     started = time.process_time(), time.monotonic()
     for grader in (strict, released):
         assert grader(text, "7/3") is False
@@ -282,7 +283,7 @@ def test_extract_choice(text, letter):
 
 
 def test_released_extraction_keeps_its_faults():
-    extract = released_grader.extract
+    extract = released_rules.extract
     assert extract("x = -3/4") == "4"
     assert extract("\\boxed{3} or \\boxed{}") == ""
     assert extract("This is a correct statement", CHOICES) == "A"
@@ -318,6 +319,6 @@ def test_real_gold_answers_against_themselves_and_each_other():
 
 def test_the_library_imports_without_symbolic_mathematics():
     """Grading's imports are light; sympy lives in the worker only."""
-    code = "import sys; from jz3 import evaluation; sys.exit('sympy' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent / "scripts")}
+    code = "import sys; from jz3.evaluation import prompts; sys.exit('sympy' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent / "scripts")}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

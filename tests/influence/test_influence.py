@@ -35,16 +35,19 @@ from influence_world import (
     train,
     write,
 )
-from jz3 import (
-    directions,
-    features,
-    gradients,
-    influence,
-    influence_texts,
-    io,
-    reference,
-    templates,
+from jz3 import io, templates
+from jz3.influence import adam_features, reference_run, target_directions
+from jz3.influence.sample_gradients import (
+    Sample,
+    SampleGradients,
+    add_lora,
+    batches,
+    encode,
+    load_model,
+    weight_shapes,
 )
+from jz3.influence.scores import combine, score
+from jz3.influence.texts import share_of, subtasks
 from jz3.records import BENCHMARK, PROBLEMS
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -64,7 +67,7 @@ def run(world: Path) -> Path:
 
 
 def feature(gradient, first, second, form, *, step=4, eps=1e-8):
-    found = features.adam_feature(
+    found = adam_features.adam_feature(
         torch.tensor([gradient], dtype=torch.float64),
         torch.tensor(first, dtype=torch.float64),
         torch.tensor(second, dtype=torch.float64),
@@ -103,31 +106,31 @@ def test_adam_feature_is_the_optimizers_next_step():
 
 def test_combination_by_hand():
     # weights 3/4 and 1/4: 0.75 * 0.2 + 0.25 * -0.4 = 0.05;  0.75 * 0.1 + 0.25 * 0.5 = 0.2
-    assert influence.combine([[0.2, 0.1], [-0.4, 0.5]], [3e-5, 1e-5]) == pytest.approx([0.05, 0.2])
+    assert combine([[0.2, 0.1], [-0.4, 0.5]], [3e-5, 1e-5]) == pytest.approx([0.05, 0.2])
     with pytest.raises(io.UserError, match="learning rate 0"):
-        influence.combine([[0.2]], [0.0])
+        combine([[0.2]], [0.0])
 
 
 def test_unknown_switches():
     with pytest.raises(io.UserError, match=r'"Adam" is not known.*Did you mean "adam"'):
-        features.check("Adam")
+        adam_features.check("Adam")
 
 
 # ---------------------------------------------------------------- gradients of single samples
 
 
-def some_samples(tokenizer, count: int = 6) -> list[gradients.Sample]:
+def some_samples(tokenizer, count: int = 6) -> list[Sample]:
     texts = [(f"p{n}", nonsense(n, 3 + n), nonsense(50 + n, 2 + 4 * n)) for n in range(count)]
-    return gradients.encode(tokenizer, texts, 96)
+    return encode(tokenizer, texts, 96)
 
 
 def test_hooks_agree_with_backward(world):
     model, tokenizer = lora_model(world)
     samples = some_samples(tokenizer)
     found: dict[str, torch.Tensor] = {}
-    with gradients.SampleGradients(model) as sample_gradients:
+    with SampleGradients(model) as sample_gradients:
         losses = sample_gradients(samples, found.__setitem__)
-    assert found.keys() == {name for name, _ in gradients.weight_shapes(model)} != set()
+    assert found.keys() == {name for name, _ in weight_shapes(model)} != set()
     for row, sample in enumerate(samples):
         expected = backward(model, sample)
         for name, gradient in expected.items():
@@ -139,22 +142,22 @@ def test_hooks_agree_with_backward(world):
 
 def test_prompt_is_masked_and_end_is_learnt(world):
     _, tokenizer = lora_model(world)
-    [sample] = gradients.encode(tokenizer, [("x", "red blue\n", "seven")], 96)
+    [sample] = encode(tokenizer, [("x", "red blue\n", "seven")], 96)
     prompt = len(tokenizer("red blue\n")["input_ids"])
     assert set(sample.labels[:prompt]) == {-100}
     assert sample.labels[prompt:] == sample.input_ids[prompt:]
     assert sample.input_ids[-1] == tokenizer.eos_token_id
-    assert gradients.encode(tokenizer, [("x", nonsense(1, 200), "seven")], 96) == [None]
+    assert encode(tokenizer, [("x", nonsense(1, 200), "seven")], 96) == [None]
 
 
 def test_batches_depend_on_samples_alone():
-    samples = [gradients.Sample(str(n), (7,) * (1 + n % 9), (7,) * (1 + n % 9)) for n in range(40)]
-    made = gradients.batches(samples, 16)
+    samples = [Sample(str(n), (7,) * (1 + n % 9), (7,) * (1 + n % 9)) for n in range(40)]
+    made = batches(samples, 16)
     random.Random(4).shuffle(samples)
-    assert gradients.batches(samples, 16) == made
+    assert batches(samples, 16) == made
     assert sorted(s.identity for b in made for s in b) == sorted(s.identity for s in samples)
     assert all(len(b) * max(len(s.input_ids) for s in b) <= 16 for b in made)
-    assert [len(b) for b in gradients.batches(samples, 1)] == [1] * 40
+    assert [len(b) for b in batches(samples, 1)] == [1] * 40
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -164,12 +167,12 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("form", ["released", "adam"])
 def test_features_against_the_formula_written_out(run, form):
     """One sample at a time, by loss.backward(), in float64 from there on."""
-    checkpoint = reference.load_all(run / "reference", LORA)[1]
+    checkpoint = reference_run.load_all(run / "reference", LORA)[1]
     model, tokenizer = lora_model(run, checkpoint)
     samples = candidate_samples(run, tokenizer)
     pieces: dict[str, torch.Tensor] = {}
-    with gradients.SampleGradients(model) as sample_gradients:
-        made = features.CandidateFeatures(sample_gradients, checkpoint, form)
+    with SampleGradients(model) as sample_gradients:
+        made = adam_features.CandidateFeatures(sample_gradients, checkpoint, form)
         made(samples, pieces.__setitem__)
     stored = load_file(checkpoint.directory / "adam.safetensors")
     m = flat({name: stored[f"exp_avg.{name}"] for name in pieces})
@@ -193,16 +196,16 @@ def formula(g, m, v, step, form):
 @pytest.fixture(scope="module")
 def scorer(run):
     """Scores of samples, in the order given, with batches of so many tokens."""
-    checkpoints = reference.load_all(run / "reference", LORA)
+    checkpoints = reference_run.load_all(run / "reference", LORA)
     model, tokenizer = lora_model(run)
-    aims = directions.Directions(
-        run / "targets.safetensors", checkpoints, gradients.weight_shapes(model)
+    aims = target_directions.Directions(
+        run / "targets.safetensors", checkpoints, weight_shapes(model)
     )
     samples = candidate_samples(run, tokenizer)
 
     def scores(order, tokens):
         with tempfile.TemporaryDirectory() as folder, io.Journal(f"{folder}/j", "batch") as journal:
-            found = influence.score(
+            found = score(
                 model, checkpoints, aims, [samples[place] for place in order], "released", journal,
                 tokens=tokens,
             )  # fmt: skip
@@ -224,11 +227,11 @@ def test_scores_do_not_depend_on_batch_and_order(scorer, order, tokens):
 
 
 def test_reference_files(run):
-    first, second = reference.load_all(run / "reference", LORA)
+    first, second = reference_run.load_all(run / "reference", LORA)
     assert second.step == 2 * first.step > 0
     assert first.learning_rate > second.learning_rate > 0
     moments = second.moments()
-    weights = load_file(second.directory / reference.ADAPTER_FILE)
+    weights = load_file(second.directory / reference_run.ADAPTER_FILE)
     for kind in moments:
         assert {n: t.shape for n, t in kind.items()} == {n: t.shape for n, t in weights.items()}
         assert all(t.dtype == torch.float32 for t in kind.values())
@@ -239,11 +242,11 @@ def test_reference_files(run):
 def test_adapter_loads_with_peft(run):
     from peft import PeftModel
 
-    checkpoint = reference.load_all(run / "reference", LORA)[1]
-    base, tokenizer = gradients.load_model(run / "base", "float32")
+    checkpoint = reference_run.load_all(run / "reference", LORA)[1]
+    base, tokenizer = load_model(run / "base", "float32")
     theirs = PeftModel.from_pretrained(base, checkpoint.directory).eval()
     ours = lora_model(run, checkpoint)[0].eval()
-    plain, _ = gradients.load_model(run / "base", "float32")
+    plain, _ = load_model(run / "base", "float32")
     ids = torch.tensor([tokenizer(nonsense(1))["input_ids"]])
     with torch.no_grad():
         assert torch.equal(theirs(ids).logits, ours(ids).logits)
@@ -260,23 +263,25 @@ def test_scores_against_the_formula_written_out(run, tmp_path, form):
     ]
     assert [row["problem_id"] for row in found] == [row["problem_id"] for row in rows]
     tables = [io.read_rows(run / f"{name}.parquet", BENCHMARK) for name in ("apples", "mixed")]
-    chosen = influence_texts.subtasks(TARGETS, tables, 5)
+    chosen = subtasks(TARGETS, tables, 5)
     assert {name: len(group) for name, group in chosen.items()} == {
         "apples": 3, "mixed:algebra": 2, "mixed:sets": 1,
     }  # fmt: skip
     infos = [json.loads((run / f"reference/epoch-{k}/info.json").read_text()) for k in (1, 2)]
     whole = sum(info["learning_rate"] for info in infos)
     expected = {row["problem_id"]: dict.fromkeys(chosen, 0.0) for row in rows}
-    for checkpoint, info in zip(reference.load_all(run / "reference", LORA), infos, strict=True):
+    for checkpoint, info in zip(
+        reference_run.load_all(run / "reference", LORA), infos, strict=True
+    ):
         model, tokenizer = lora_model(run, checkpoint)
 
         def gradient(row, model=model, tokenizer=tokenizer):
             prompt = templates.question_text(row["question"], "cot")
-            [sample] = gradients.encode(tokenizer, [("", prompt, row["solution"])], 96)
+            [sample] = encode(tokenizer, [("", prompt, row["solution"])], 96)
             return flat(backward(model, sample))
 
         stored = load_file(checkpoint.directory / "adam.safetensors")
-        names = [name for name, _ in gradients.weight_shapes(model)]
+        names = [name for name, _ in weight_shapes(model)]
         m = flat({name: stored[f"exp_avg.{name}"] for name in names})
         v = flat({name: stored[f"exp_avg_sq.{name}"] for name in names})
         aims = {name: [gradient(row) for row in group] for name, group in chosen.items()}
@@ -332,24 +337,24 @@ def test_equal_runs_give_equal_bytes(run, tmp_path):
 
 def test_draws_depend_on_seed_and_identity_alone():
     rows = [problem(nonsense(n), "x") for n in range(40)]
-    drawn = {row["problem_id"] for row in influence_texts.share_of(rows, 0.3, 1)}
+    drawn = {row["problem_id"] for row in share_of(rows, 0.3, 1)}
     assert len(drawn) == 12
-    assert {row["problem_id"] for row in influence_texts.share_of(rows[::-1], 0.3, 1)} == drawn
-    assert {row["problem_id"] for row in influence_texts.share_of(rows, 0.3, 2)} != drawn
-    assert len(influence_texts.share_of(rows[:3], 0.05, 1)) == 1
-    assert len(influence_texts.share_of(rows, 1.0, 1)) == 40
+    assert {row["problem_id"] for row in share_of(rows[::-1], 0.3, 1)} == drawn
+    assert {row["problem_id"] for row in share_of(rows, 0.3, 2)} != drawn
+    assert len(share_of(rows[:3], 0.05, 1)) == 1
+    assert len(share_of(rows, 1.0, 1)) == 40
     with pytest.raises(io.UserError, match="share"):
-        influence_texts.share_of(rows, 0.0, 1)
+        share_of(rows, 0.0, 1)
 
 
 def test_targets_are_spread_over_subjects():
     rows = [target("m", n, "abc"[min(n // 10, 2)]) for n in range(21)]  # 10 of a, 10 of b, 1 of c
     wanted = {"benchmark": "m", "split": "train", "problems": 9, "by_subject": True}
-    chosen = influence_texts.subtasks([wanted], [rows], 1)
+    chosen = subtasks([wanted], [rows], 1)
     assert {name: len(group) for name, group in chosen.items()} == {"m:a": 4, "m:b": 4, "m:c": 1}
-    assert influence_texts.subtasks([wanted], [rows[::-1]], 1) == chosen
-    assert influence_texts.subtasks([wanted], [rows], 2) != chosen
-    every = influence_texts.subtasks([wanted | {"problems": 0, "by_subject": False}], [rows], 1)
+    assert subtasks([wanted], [rows[::-1]], 1) == chosen
+    assert subtasks([wanted], [rows], 2) != chosen
+    every = subtasks([wanted | {"problems": 0, "by_subject": False}], [rows], 1)
     assert {name: len(group) for name, group in every.items()} == {"m": 21}
 
 
@@ -393,23 +398,25 @@ def stop_after(count: int, function):
 
 
 def test_target_gradients_after_interruption_are_the_same(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(directions, "SAVE_SECONDS", -1)
-    monkeypatch.setattr(directions, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(target_directions, "SAVE_SECONDS", -1)
+    monkeypatch.setattr(target_directions, "BATCH_TOKENS", 1)
     aim(run, run / "reference", tmp_path / "whole.safetensors")
-    counted = directions._unit_gradients
+    counted = target_directions._unit_gradients
     with monkeypatch.context() as patch:
-        patch.setattr(directions, "_unit_gradients", stop_after(8, counted))
+        patch.setattr(target_directions, "_unit_gradients", stop_after(8, counted))
         with pytest.raises(Stop):
             aim(run, run / "reference", tmp_path / "resumed", state=tmp_path / "state")
     assert not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(directions, "_unit_gradients", stop_after(4, counted))  # of 12: 4 are left
+    monkeypatch.setattr(
+        target_directions, "_unit_gradients", stop_after(4, counted)
+    )  # of 12: 4 are left
     aim(run, run / "reference", tmp_path / "resumed", state=tmp_path / "state")
     assert (tmp_path / "resumed").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
 
 def test_reference_after_interruption_is_the_same(run, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(reference, "save", stop_after(1, reference.save))
+        patch.setattr(reference_run, "save", stop_after(1, reference_run.save))
         with pytest.raises(Stop):
             train(run, tmp_path / "reference", state=tmp_path / "state")
     assert not (tmp_path / "reference").exists()
@@ -447,7 +454,7 @@ def test_target_without_worked_solutions(run, tmp_path):
     with pytest.raises(io.UserError, match="apples/train: no problem has a worked solution"):
         aim(run, run / "reference", tmp_path / "t", targets=tables)
     with pytest.raises(io.UserError, match="8 have a worked solution"):
-        influence_texts.subtasks(
+        subtasks(
             [TARGETS[1] | {"problems": 9}], [io.read_rows(run / "mixed.parquet", BENCHMARK)], 1
         )
     with pytest.raises(io.UserError, match="1 tables for 2 entries"):
@@ -460,7 +467,7 @@ def test_loss_that_is_not_a_number_names_the_sample(run, tmp_path):
     broken = tmp_path / "reference"
     shutil.copytree(run / "reference", broken)
     for folder in broken.glob("epoch-*"):
-        path = folder / reference.ADAPTER_FILE
+        path = folder / reference_run.ADAPTER_FILE
         weights = load_file(path)
         name = sorted(weights)[0]
         weights[name] = torch.full_like(weights[name], float("nan"))
@@ -487,16 +494,16 @@ def test_a_broken_base_is_noticed_by_every_program(run, tmp_path):
 
 
 def test_gradient_that_is_zero_or_not_finite_names_the_sample():
-    batch = [gradients.Sample("good", (1,), (1,)), gradients.Sample("bad", (1,), (1,))]
+    batch = [Sample("good", (1,), (1,)), Sample("bad", (1,), (1,))]
     for value in (0.0, float("nan"), float("inf")):
         with pytest.raises(io.UserError, match="problem bad"):
-            features.norms(torch.tensor([1.0, value]), batch)
+            adam_features.norms(torch.tensor([1.0, value]), batch)
 
 
 def test_checkpoint_without_moments(run, tmp_path):
     broken = tmp_path / "reference"
     shutil.copytree(run / "reference", broken)
-    path = broken / "epoch-2" / reference.MOMENTS_FILE
+    path = broken / "epoch-2" / reference_run.MOMENTS_FILE
     moments = load_file(path)
     missing = sorted(moments)[0]
     save_file({name: moments[name] for name in moments if name != missing}, path)
@@ -526,9 +533,9 @@ def test_files_that_do_not_belong_together(run, tmp_path):
 
 
 def test_lora_target_that_no_layer_has(world):
-    model, _ = gradients.load_model(world / "base", "float32")
+    model, _ = load_model(world / "base", "float32")
     with pytest.raises(io.UserError, match=r'no layer "q_prj"\. Did you mean "q_proj"'):
-        gradients.add_lora(model, LORA | {"targets": ["q_prj"]}, 1)
+        add_lora(model, LORA | {"targets": ["q_prj"]}, 1)
 
 
 def test_target_file_describes_itself(run):

@@ -31,8 +31,10 @@ from influence_world import (
     train,
     write,
 )
-from jz3 import directions, feature_store, features, gradients, io, projection, reference
-from jz3.projection import Projector
+from jz3 import io
+from jz3.influence import adam_features, feature_store, projection, reference_run, target_directions
+from jz3.influence.projection import Projector
+from jz3.influence.sample_gradients import SampleGradients, encode, weight_shapes
 from jz3.records import PROBLEMS
 
 PROJECTED_GRADIENTS = GRADIENTS | {"projection": PROJECTED}
@@ -119,12 +121,12 @@ def test_projection_is_the_matrix_whatever_the_batch(kind, dimension, sizes, see
 @pytest.mark.parametrize("kind", ["rademacher", "sjlt"])
 def test_error_shrinks_as_one_over_the_root_of_the_dimension(run, kind):
     """Cosines of real features and gradients of a LoRA model."""
-    checkpoint = reference.load_all(run / "reference", LORA)[0]
+    checkpoint = reference_run.load_all(run / "reference", LORA)[0]
     model, tokenizer = lora_model(run)
     samples = candidate_samples(run, tokenizer)
     pieces: dict[str, torch.Tensor] = {}
-    with gradients.SampleGradients(model) as sample_gradients:
-        made = features.CandidateFeatures(sample_gradients, checkpoint, "released")
+    with SampleGradients(model) as sample_gradients:
+        made = adam_features.CandidateFeatures(sample_gradients, checkpoint, "released")
         made(samples, pieces.__setitem__)
     vectors = torch.cat(list(pieces.values()), dim=1).double()
     pairs = torch.triu_indices(len(samples), len(samples), 1)
@@ -159,17 +161,17 @@ def test_scores_from_a_store_against_the_formula_written_out(run, tmp_path, kind
     store(run, tmp_path / "f", STORING | {"projection": settings})
     rate(run, tmp_path / "s", base=None, features=tmp_path / "f", gradients=tmp_path / "t")
     found = {row["problem_id"]: row for row in scores_of(tmp_path / "s")}
-    checkpoints = reference.load_all(run / "reference", LORA)
+    checkpoints = reference_run.load_all(run / "reference", LORA)
     whole = sum(checkpoint.learning_rate for checkpoint in checkpoints)
     expected = dict.fromkeys(found, 0.0)
     projector = Projector(kind, 96, 5)
     for checkpoint in checkpoints:
         model, tokenizer = lora_model(run, checkpoint)
-        shapes = gradients.weight_shapes(model)
+        shapes = weight_shapes(model)
         dense = torch.cat([matrix(projector, name, r * c) for name, (r, c) in shapes]).double()
-        with gradients.SampleGradients(model) as sample_gradients:
+        with SampleGradients(model) as sample_gradients:
             aims = target_units(run, tokenizer, sample_gradients, dense)
-            made = features.CandidateFeatures(sample_gradients, checkpoint, "released")
+            made = adam_features.CandidateFeatures(sample_gradients, checkpoint, "released")
             for sample in candidate_samples(run, tokenizer):
                 pieces: dict[str, torch.Tensor] = {}
                 made([sample], pieces.__setitem__)
@@ -182,17 +184,15 @@ def test_scores_from_a_store_against_the_formula_written_out(run, tmp_path, kind
 
 def target_units(run, tokenizer, sample_gradients, dense) -> torch.Tensor:
     """Projected gradients of the "apples" problems, one at a time, of norm 1."""
-    from jz3 import influence_texts
+    from jz3.influence.texts import subtasks, target_texts
     from jz3.records import BENCHMARK
 
-    chosen = influence_texts.subtasks(
-        TARGETS[:1], [io.read_rows(run / "apples.parquet", BENCHMARK)], 5
-    )["apples"]
+    chosen = subtasks(TARGETS[:1], [io.read_rows(run / "apples.parquet", BENCHMARK)], 5)["apples"]
     rows = []
-    for sample in gradients.encode(tokenizer, influence_texts.target_texts(chosen, "cot"), 96):
+    for sample in encode(tokenizer, target_texts(chosen, "cot"), 96):
         pieces: dict[str, torch.Tensor] = {}
         sample_gradients([sample], pieces.__setitem__)
-        shapes = gradients.weight_shapes(sample_gradients.model)
+        shapes = weight_shapes(sample_gradients.model)
         vector = torch.cat([pieces[name].flatten(1) for name, _ in shapes], dim=1).double()
         rows.append(torch.nn.functional.normalize(vector @ dense))
     return torch.cat(rows)
@@ -266,7 +266,7 @@ def test_stores_that_do_not_belong(stored, tmp_path):
 
 
 def test_store_names_the_sample_that_has_no_direction(stored, tmp_path):
-    checkpoint = reference.load_all(stored / "reference", LORA)[0]
+    checkpoint = reference_run.load_all(stored / "reference", LORA)[0]
     model, tokenizer = lora_model(stored, checkpoint)
     samples = candidate_samples(stored, tokenizer)[:1]
 
@@ -321,25 +321,25 @@ def test_shards_of_a_store(stored, tmp_path):
 def test_shards_that_do_not_fit(run, tmp_path):
     with pytest.raises(io.UserError, match="no candidate has a score"):
         rate(run, tmp_path / "s", SCORING | {"length": 2})
-    from jz3 import influence_texts
+    from jz3.influence.texts import shard_of
 
     rows = list(range(10))
-    parts = [influence_texts.shard_of(rows, shard, 4) for shard in range(4)]
+    parts = [shard_of(rows, shard, 4) for shard in range(4)]
     assert [row for part in parts for row in part] == rows
     assert {len(part) for part in parts} == {2, 3}
     with pytest.raises(io.UserError, match="shard 4 of 4"):
-        influence_texts.shard_of(rows, 4, 4)
+        shard_of(rows, 4, 4)
     one = write(tmp_path / "c.parquet", [problem("q", "s", status="truncated")], PROBLEMS)
     with pytest.raises(io.UserError, match="none of the 1 candidates was kept"):
         store(run, tmp_path / "f", candidates=one)
 
 
 def test_targets_of_another_projection(stored):
-    checkpoints = reference.load_all(stored / "reference", LORA)
-    shapes = gradients.weight_shapes(lora_model(stored)[0])
+    checkpoints = reference_run.load_all(stored / "reference", LORA)
+    shapes = weight_shapes(lora_model(stored)[0])
     path = stored / "projected.safetensors"
     settings = Projector("sjlt", PROJECTED["dimension"], 5).described()
-    aims = directions.Directions(path, checkpoints, shapes, settings)
+    aims = target_directions.Directions(path, checkpoints, shapes, settings)
     assert aims.at(checkpoints[0]).shape == (3, PROJECTED["dimension"])
     with pytest.raises(io.UserError, match="Make both with the same settings"):
-        directions.Directions(path, checkpoints, shapes, settings | {"draws": "other"})
+        target_directions.Directions(path, checkpoints, shapes, settings | {"draws": "other"})

@@ -7,9 +7,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3 import influence_card, io, markdown_html, selection, sharing
+from jz3 import io
+from jz3.influence import selection
+from jz3.report import influence_card, markdown_html
+from jz3.workflow import sharing
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def row(passage: str, total: float | None, source: str = "web", problem: str = "") -> dict:

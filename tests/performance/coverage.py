@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from jz3 import statistics
+from jz3.tables import intervals
 
 CONFIDENCE = 0.95
 TABLES = {  # (accuracy, problems) per benchmark
@@ -37,10 +37,10 @@ def average_coverage(cells, count, draw):
     held = single = 0
     for row in drawn:
         pairs = [(int(k), n) for k, (_, n) in zip(row, cells, strict=True)]
-        _, low, high = statistics.macro_average(pairs, CONFIDENCE)
+        _, low, high = intervals.macro_average(pairs, CONFIDENCE)
         held += low <= truth <= high
         for (k, n), (p, _) in zip(pairs, cells, strict=True):
-            low, high = statistics.wilson(k, n, CONFIDENCE)
+            low, high = intervals.wilson(k, n, CONFIDENCE)
             single += low <= p <= high
     return held / count, single / count / len(cells)
 
@@ -61,10 +61,10 @@ def paired(cells, count, draw, gain):
             )
             differences.append((second.astype(int) - first.astype(int)).tolist())
         truth = sum(min(1.0, p + gain) - p for p, _ in cells) / len(cells)
-        _, low, high = statistics.paired_bootstrap(differences, CONFIDENCE, random.Random(number))
+        _, low, high = intervals.paired_bootstrap(differences, CONFIDENCE, random.Random(number))
         held += low <= truth <= high
-        raw = [statistics.sign_flip(part) for part in differences]
-        found += min(statistics.holm(raw)) < 1 - CONFIDENCE
+        raw = [intervals.sign_flip(part) for part in differences]
+        found += min(intervals.holm(raw)) < 1 - CONFIDENCE
     return held / count, found / count
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
-from jz3 import grading, symbolic  # noqa: E402
-from jz3.quantities import compact, plain  # noqa: E402
+from jz3.grading import strict, symbolic  # noqa: E402
+from jz3.grading.quantities import compact, plain  # noqa: E402
 from real_answers import gold_answers, released_answers, shuffled  # noqa: E402
 
 HOSTILE = {
@@ -119,7 +119,7 @@ def main() -> None:
         groups[f"{name}, shuffled"] = different(zip(shuffled(answers), answers, strict=True))
     pairs = [pair for group in groups.values() for pair in group]
     restart()
-    verdicts, rate = timed(grading.strict, pairs)
+    verdicts, rate = timed(strict.strict, pairs)
     print(f"{len(pairs)} pairs, {sum(verdicts)} right, {rate:,} checks per CPU-second")
     known, unexpected, counts = dict(zip(pairs, verdicts, strict=True)), {}, {}
     for name, group in groups.items():
@@ -133,9 +133,9 @@ def main() -> None:
         print(*map(repr, unexpected[name]))
 
     restart()
-    fast, grading.differ = grading.differ, lambda *_: False
-    slow, slow_rate = timed(grading.strict, pairs)
-    grading.differ = fast
+    fast, strict.differ = strict.differ, lambda *_: False
+    slow, slow_rate = timed(strict.strict, pairs)
+    strict.differ = fast
     changed = [pair for pair, a, b in zip(pairs, verdicts, slow, strict=True) if a != b]
     print(f"without refuting by value: {slow_rate:,}/s; verdicts changed: {changed}")
 
@@ -149,13 +149,13 @@ def main() -> None:
         print(f"{name}: {peers[name]}/s; {len(unlike)} of {len(sample)} verdicts unlike ours:")
         print(*[f"    {p!r} | {g!r} ours {v}" for p, g, v in unlike[:12]], sep="\n")
     restart()
-    _, ours_on_sample = timed(grading.strict, sample)
+    _, ours_on_sample = timed(strict.strict, sample)
 
     slowest = {}
     for name, text in HOSTILE.items():
         restart()
         began = time.monotonic()
-        verdict = grading.strict(text, "7/3") or grading.strict(text, "x+1")
+        verdict = strict.strict(text, "7/3") or strict.strict(text, "x+1")
         slowest[name] = round((time.monotonic() - began) / 2, 2)
         if verdict:
             sys.exit(f"{name}: accepted")

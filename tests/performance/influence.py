@@ -32,8 +32,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent / "scripts"))
 
 import torch
 from influence_works import LORA, RECIPE, make_data
-from jz3 import directions, features, gradients, influence, influence_texts, io, reference
-from jz3.gradients import Sample
+from jz3 import io
+from jz3.influence import adam_features, sample_gradients
+from jz3.influence import reference_run as reference
+from jz3.influence import scores as influence
+from jz3.influence.sample_gradients import Sample
+from jz3.influence.target_directions import Directions, target_directions
+from jz3.influence.texts import candidate_texts, target_texts
 from jz3.records import PROBLEMS
 
 CANDIDATES, TARGETS, LENGTH, SEED = 24, 8, 512, 17
@@ -79,8 +84,8 @@ def texts() -> tuple[list[tuple], list[tuple], list[dict]]:
         by_source[row["source"]].append(row)
     mixed = [row for group in zip(*by_source.values(), strict=False) for row in group]
     return (
-        influence_texts.candidate_texts(mixed[:CANDIDATES]),
-        influence_texts.target_texts(targets[:TARGETS], "cot"),
+        candidate_texts(mixed[:CANDIDATES]),
+        target_texts(targets[:TARGETS], "cot"),
         rows,
     )
 
@@ -112,15 +117,15 @@ def ours(
     clock = Clock()
     candidates, targets, _ = texts()
     with clock("load"):
-        model, tokenizer = gradients.load_model(base, dtype)
-        model = gradients.add_lora(model, lora, SEED)
+        model, tokenizer = sample_gradients.load_model(base, dtype)
+        model = sample_gradients.add_lora(model, lora, SEED)
     with clock("tokenise"):
-        samples = gradients.encode_scorable(tokenizer, candidates, LENGTH)
-        aims = {"gsm8k": gradients.encode_scorable(tokenizer, targets, LENGTH)}
+        samples = sample_gradients.encode_scorable(tokenizer, candidates, LENGTH)
+        aims = {"gsm8k": sample_gradients.encode_scorable(tokenizer, targets, LENGTH)}
     core = model.get_base_model()
     takes = []
 
-    def backward(self, batch, take, whole=gradients.SampleGradients.__call__):
+    def backward(self, batch, take, whole=sample_gradients.SampleGradients.__call__):
         takes.append(take)
         with clock("backward"):
             return whole(self, batch, clock.wrapped("product", take))
@@ -129,15 +134,15 @@ def ours(
         clock("other"),
         mock.patch.object(core, "forward", clock.wrapped("forward", core.forward)),
         mock.patch.object(
-            features, "adam_feature", clock.wrapped("feature", features.adam_feature)
+            adam_features, "adam_feature", clock.wrapped("feature", adam_features.adam_feature)
         ),
-        mock.patch.object(gradients.SampleGradients, "__call__", backward),
+        mock.patch.object(sample_gradients.SampleGradients, "__call__", backward),
     ):
         file = folder / "targets.safetensors"
         with tempfile.TemporaryDirectory() as state:
-            directions.target_directions(model, checkpoints, aims, file, Path(state), {})
-        shapes = gradients.weight_shapes(model)
-        aim = directions.Directions(file, checkpoints, shapes)
+            target_directions(model, checkpoints, aims, file, Path(state), {})
+        shapes = sample_gradients.weight_shapes(model)
+        aim = Directions(file, checkpoints, shapes)
         with (
             tempfile.TemporaryDirectory() as state,
             io.Journal(Path(state) / "cosines.jsonl", "batch") as journal,
@@ -168,13 +173,13 @@ def less(base: Path, checkpoints, lora: dict, dtype: str, dimension: int, block:
     clock = Clock()
     candidates, targets, _ = texts()
     with clock("load"):
-        model, tokenizer = gradients.load_model(base, dtype)
-        model = gradients.add_lora(model, lora, SEED).eval()
+        model, tokenizer = sample_gradients.load_model(base, dtype)
+        model = sample_gradients.add_lora(model, lora, SEED).eval()
         model.get_base_model().set_attn_implementation("eager")
     with clock("tokenise"):
-        samples = gradients.encode_scorable(tokenizer, candidates, LENGTH)
-        aims = gradients.encode_scorable(tokenizer, targets, LENGTH)
-    weights = gradients.lora_weights(model)
+        samples = sample_gradients.encode_scorable(tokenizer, candidates, LENGTH)
+        aims = sample_gradients.encode_scorable(tokenizer, targets, LENGTH)
+    weights = sample_gradients.lora_weights(model)
     rates = torch.tensor([checkpoint.learning_rate for checkpoint in checkpoints])
     rates = rates / rates.sum()
     exact, stored = torch.zeros(len(samples)), []
@@ -280,7 +285,7 @@ def peak_gigabytes() -> float:
 
 
 def gpu_shape(name: str) -> dict:
-    """Tokens per second of `influence.score` on a random model against 4 x parameters FLOP each."""
+    """Tokens per second of `scores.score` on a random model against 4 x parameters FLOP each."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape, rank, count, length = SHAPES[name]
@@ -298,8 +303,8 @@ def gpu_shape(name: str) -> dict:
     torch.set_default_dtype(torch.float32)
     parameters = sum(weight.numel() for weight in model.parameters())
     lora = LORA | {"rank": rank, "alpha": 4 * rank}
-    model = gradients.add_lora(model, lora, SEED)
-    weights = gradients.lora_weights(model)
+    model = sample_gradients.add_lora(model, lora, SEED)
+    weights = sample_gradients.lora_weights(model)
     with torch.no_grad():
         for weight in weights.values():
             weight.normal_(std=0.02)
@@ -321,10 +326,10 @@ def gpu_shape(name: str) -> dict:
         del optimizer
         checkpoints = reference.load_all(folder, lora)
         (folder / "state").mkdir()
-        directions.target_directions(
+        target_directions(
             model, checkpoints, {"t": samples[:8]}, folder / "t", folder / "state", {}
         )
-        aim = directions.Directions(folder / "t", checkpoints, gradients.weight_shapes(model))
+        aim = Directions(folder / "t", checkpoints, sample_gradients.weight_shapes(model))
 
         def score(some: list[Sample], path: Path) -> float:
             began = time.perf_counter() if device == "cuda" else time.process_time()
@@ -375,7 +380,7 @@ def main() -> None:
     arguments.add_argument("--base", type=Path, help="folder of the model")
     arguments.add_argument("--folder", type=Path, help="where to keep the reference run")
     arguments.add_argument("--rank", type=int, default=128, help="of LoRA; LESS's: 128")
-    arguments.add_argument("--dtype", default="bfloat16", choices=list(gradients.DTYPES))
+    arguments.add_argument("--dtype", default="bfloat16", choices=list(sample_gradients.DTYPES))
     arguments.add_argument("--dimension", type=int, default=LESS_DIMENSION, help="of the peer's")
     arguments.add_argument("--block", type=int, default=128, help="of the peer's projector")
     arguments.add_argument(

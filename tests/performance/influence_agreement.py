@@ -20,16 +20,28 @@ from pathlib import Path
 
 import torch
 from influence import LENGTH, SEED, reference_run, spearman, texts
-from jz3 import features, gradients, reference
-from jz3.gradients import Sample
+from jz3.influence import adam_features
+from jz3.influence import reference_run as reference
+from jz3.influence.sample_gradients import (
+    ADAPTER,
+    DTYPES,
+    Sample,
+    SampleGradients,
+    add_lora,
+    batches,
+    encode_scorable,
+    load_model,
+    lora_weights,
+    weight_shapes,
+)
 
 
 def our_gradients(model, samples: list[Sample]) -> torch.Tensor:
     """(samples, LoRA weights) float32, in the order of `samples`."""
-    names = [name for name, _ in gradients.weight_shapes(model)]
+    names = [name for name, _ in weight_shapes(model)]
     rows = {}
-    with gradients.SampleGradients(model) as sample_gradients:
-        for batch in gradients.batches(samples, 1024):
+    with SampleGradients(model) as sample_gradients:
+        for batch in batches(samples, 1024):
             found: dict[str, torch.Tensor] = {}
             sample_gradients(
                 batch, lambda name, gradient, found=found: found.update({name: gradient.flatten(1)})
@@ -46,12 +58,11 @@ def their_gradients(model, samples: list[Sample], second: dict | None) -> torch.
     from bergson.utils.peft import detect_peft_modules
     from datasets import Dataset
 
-    weights = gradients.lora_weights(model)
+    weights = lora_weights(model)
     for weight in weights.values():
         weight.requires_grad_(True)
     modules = {  # bergson's name of a LoRA layer, and ours of its weight
-        name.removeprefix("base_model.").replace(".weight", f".{gradients.ADAPTER}"): name
-        for name in weights
+        name.removeprefix("base_model.").replace(".weight", f".{ADAPTER}"): name for name in weights
     }
     if set(modules) != detect_peft_modules(model):
         raise SystemExit("bergson names the LoRA layers differently in this version.")
@@ -105,11 +116,11 @@ def measure(options) -> dict:
     """Gradients and scores by both, and how they compare."""
     checkpoint = reference_run(options.base, options.folder, options.rank)[-1]
     candidates, targets, _ = texts()
-    model, tokenizer = gradients.load_model(options.base, options.dtype)
-    model = gradients.add_lora(model, checkpoint.lora, SEED).eval()
+    model, tokenizer = load_model(options.base, options.dtype)
+    model = add_lora(model, checkpoint.lora, SEED).eval()
     reference.set_weights(model, checkpoint)
-    samples = gradients.encode_scorable(tokenizer, candidates, options.length)
-    aims = gradients.encode_scorable(tokenizer, targets, options.length)
+    samples = encode_scorable(tokenizer, candidates, options.length)
+    aims = encode_scorable(tokenizer, targets, options.length)
     began = time.process_time()
     ours = our_gradients(model, samples + aims)
     our_seconds = time.process_time() - began
@@ -118,7 +129,7 @@ def measure(options) -> dict:
     theirs = their_gradients(model, samples + aims, None)
     their_seconds = time.process_time() - began
     # Divided here as its AdamNormalizer does it, checked on two samples, to save a second pass.
-    names = [name for name, _ in gradients.weight_shapes(model)]
+    names = [name for name, _ in weight_shapes(model)]
     m, v = (torch.cat([kind[name].flatten() for name in names]) for kind in (first, second))
     adam = v.sqrt() + 1e-8
     made = their_gradients(model, samples[:2], second)
@@ -140,10 +151,11 @@ def measure(options) -> dict:
         "ours plain": cosines(ours[:count], ours[count:]),
     }
     numbers = {"step": checkpoint.step, "betas": checkpoint.betas, "eps": checkpoint.eps}
-    for form in features.FORMS:
+    for form in adam_features.FORMS:
         for name, start in ((form, m), (f"{form}, no first moments", torch.zeros_like(m))):
             made = (
-                features.adam_feature(row, start, v, form=form, **numbers) for row in ours[:count]
+                adam_features.adam_feature(row, start, v, form=form, **numbers)
+                for row in ours[:count]
             )
             scores[f"ours {name}"] = cosines(made, ours[count:])
     if options.rank <= 4:  # drawing the projector's numbers takes minutes at rank 16
@@ -170,7 +182,7 @@ def main() -> None:
     arguments.add_argument(
         "--length", type=int, default=LENGTH, help="tokens; longer texts are cut"
     )
-    arguments.add_argument("--dtype", default="bfloat16", choices=list(gradients.DTYPES))
+    arguments.add_argument("--dtype", default="bfloat16", choices=list(DTYPES))
     options = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:

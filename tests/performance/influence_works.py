@@ -31,16 +31,14 @@ import score_influence  # noqa: E402
 import target_gradients  # noqa: E402
 import torch  # noqa: E402
 import train_reference  # noqa: E402
-from jz3 import (  # noqa: E402
-    benchmarks,
-    gradients,
-    influence_texts,
-    io,
-    packing,
-    training,
-    word_problems,
-)
+from jz3 import io  # noqa: E402
+from jz3.benchmarks import word_problems  # noqa: E402
+from jz3.benchmarks.prepare import prepare  # noqa: E402
+from jz3.influence import sample_gradients  # noqa: E402
+from jz3.influence.texts import candidate_texts, target_texts  # noqa: E402
 from jz3.records import BENCHMARK, PROBLEMS, SCORES  # noqa: E402
+from jz3.training import packing  # noqa: E402
+from jz3.training.train import train  # noqa: E402
 
 SEED = 17
 LENGTH = 128  # tokens; longer candidates are cut
@@ -76,7 +74,7 @@ def gsm8k() -> list[dict]:
     path = REAL / "benchmarks/gsm8k/train.jsonl"
     if not path.exists():
         sys.exit(f"{path}: not there. Put the data, or a link to it, at tests/real/.")
-    rows, _ = benchmarks.prepare(entry, "gsm8k", "train", [path], SEED)
+    rows, _ = prepare(entry, "gsm8k", "train", [path], SEED)
     return [r for r in rows if len(r["question"]) <= QUESTION and len(r["solution"]) <= 300]
 
 
@@ -193,11 +191,11 @@ def make_scores(base: Path, folder: Path) -> None:
 
 def fresh_model(base: Path, seed: int):
     """The base model with new LoRA weights."""
-    model, tokenizer = gradients.load_model(base, "bfloat16")
-    return gradients.add_lora(model, LORA, seed), tokenizer
+    model, tokenizer = sample_gradients.load_model(base, "bfloat16")
+    return sample_gradients.add_lora(model, LORA, seed), tokenizer
 
 
-def loss(model, samples: list[gradients.Sample]) -> float:
+def loss(model, samples: list[sample_gradients.Sample]) -> float:
     """Mean over samples of the loss per output token (nats)."""
     model.eval()
     losses = []
@@ -216,12 +214,10 @@ def loss_after(base: Path, rows: list[dict], held_out: list[dict], seed: int) ->
     """Held-out loss of the base model, trained on `rows` if there are any."""
     model, tokenizer = fresh_model(base, seed)
     if rows:
-        samples = gradients.encode(tokenizer, influence_texts.candidate_texts(rows), LENGTH)
+        samples = sample_gradients.encode(tokenizer, candidate_texts(rows), LENGTH)
         documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
-        training.train(model, packing.pack(documents, LENGTH), RECIPE, seed=seed, state=None)
-    return loss(
-        model, gradients.encode(tokenizer, influence_texts.target_texts(held_out, "cot"), LENGTH)
-    )
+        train(model, packing.pack(documents, LENGTH), RECIPE, seed=seed, state=None)
+    return loss(model, sample_gradients.encode(tokenizer, target_texts(held_out, "cot"), LENGTH))
 
 
 def sign_flip(differences: list[float]) -> float:

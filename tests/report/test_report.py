@@ -11,25 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
-from jz3 import (
-    cards,
-    costs,
-    evidence,
-    figures,
-    funnel_figure,
-    grids,
-    influence_card,
-    influence_table,
-    markdown_html,
-    report,
-    report_facts,
-    table_text,
-    tables,
-)
 from jz3.io import UserError, provenance, rng, write_json, write_table
 from jz3.records import ANSWERS, GRADES, PASSAGES, PROBLEMS, SCORES
+from jz3.report import corpus_card, facts, figures, funnel_figure, influence_card, markdown_html
+from jz3.report.page import LARGEST, PAGE_COLOURS, funnel, inline_svg, render
+from jz3.tables import costs, influence_table, score_table, sidecar, text_table
+from jz3.tables.layout import layout
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = 'What is <script>alert("1")</script> & $\\frac{a_1}{b}$ | ``` if x < 3?'
 STATUSES = ("truncated", "unparsed", "duplicate", "contaminated")
 
@@ -91,12 +80,12 @@ def make_run(results: Path, problems: int = 60) -> dict:
         }  # fmt: skip
         paper = ROOT / "resources" / "paper" / "main.csv" if mode == "cot" else None
         name = "main" if mode == "cot" else "tool"
-        rows = tables.build(name, paths, paper, recipe, 17)
+        rows = score_table.build(name, paths, paper, recipe, 17)
         table_files.append(results / "tables" / f"{name}.csv")
         table_files[-1].parent.mkdir(parents=True, exist_ok=True)
-        table_files[-1].write_text(tables.to_csv(rows))
+        table_files[-1].write_text(score_table.to_csv(rows))
         sidecars.append(table_files[-1].with_suffix(".json"))
-        write_json(sidecars[-1], evidence.of_table(rows, "", paths, paper, "building"))
+        write_json(sidecars[-1], sidecar.of_table(rows, "", paths, paper, "building"))
         figure_files.append(results / "figures" / f"scores.{name}.svg")
         figures.scores(figure_files[-1], rows)
     histories = []
@@ -154,7 +143,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     counted = [path.with_name("answers.parquet") for path in paths] + histories[2:]
     gpus = {"train_model": {"finetuned": 8, "jiuzhang": 8}}
     found, _ = costs.collect(counted, results / "timings", gpus)
-    run_tables[0].write_text(grids.to_csv(costs.to_rows(found, 2.0), costs.CSV_COLUMNS))
+    run_tables[0].write_text(text_table.to_csv(costs.to_rows(found, 2.0), costs.CSV_COLUMNS))
     funnels = [results / "corpus" / "funnel.json", results / "synthesis" / "cot" / "funnel.json"]
     one = {"documents": 12, "cut": 30, "too_short": None, "duplicates": 2, "kept": 28}
     write_json(funnels[0], {"sources": {"web": one, "qa": one}, "total": one})
@@ -171,7 +160,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     settings = {"corpus": "cot", "mode": "cot", "prompts": 68, "filters": ["parsed", "contaminated"],
                 "sampling": {"temperature": 0.7, "top_p": 0.95}}  # fmt: skip
     card = results / "synthesis" / "cot" / "card.md"
-    card.write_text(cards.card(settings, kept, rejected, counts["rejected"]))
+    card.write_text(corpus_card.card(settings, kept, rejected, counts["rejected"]))
     return {
         "name": "made up", "table_files": table_files, "run_table_files": run_tables,
         "sidecar_files": sidecars, "figure_files": figure_files,
@@ -189,7 +178,7 @@ def run(tmp_path_factory) -> dict:
 
 @pytest.fixture(scope="module")
 def page(run) -> str:
-    return report.render(**run)
+    return render(**run)
 
 
 class Reader(HTMLParser):
@@ -246,13 +235,13 @@ def test_page_asks_nobody_and_runs_nothing(page):
     assert not re.search(r"url\((?!#)|@import", page)
     assert len(reader.ids) == len(set(reader.ids))
     assert {link[1:] for link in reader.links} <= set(reader.ids)
-    assert len(page.encode()) < report.LARGEST
+    assert len(page.encode()) < LARGEST
 
 
 def test_page_shows_what_it_was_given(run, page):
     text = "".join(read(page).text)
     for path in run["table_files"]:
-        for line in table_text.layout(tables.read_csv(path)).lines:
+        for line in layout(score_table.read_csv(path)).lines:
             assert line.label in text
             for cell in line.cells:
                 assert cell.score in text
@@ -267,26 +256,30 @@ def test_page_shows_what_it_was_given(run, page):
     ):  # fmt: skip
         assert shown in text, shown
     assert page.count("<svg") == len(run["figure_files"])
-    assert page == report.render(**run)
+    assert page == render(**run)
 
 
 def test_glance_counts_what_the_tables_say():
     def row(**values):
-        return dict.fromkeys(tables.COLUMNS, "") | {"kind": tables.OURS, "table": "main"} | values
+        return (
+            dict.fromkeys(score_table.COLUMNS, "")
+            | {"kind": score_table.OURS, "table": "main"}
+            | values
+        )
 
     rows = [
         row(row="a", benchmark="x", score="60.0", low="50", high="70", paper="61.0",
             verdict="within noise"),
         row(row="b", benchmark="x", score="80.0", low="75", high="85", paper="70.0",
             verdict="above"),
-        row(row="b", benchmark="y", kind=tables.NOT_RUN, paper="9.0", verdict="not run"),
+        row(row="b", benchmark="y", kind=score_table.NOT_RUN, paper="9.0", verdict="not run"),
         row(row="c", benchmark="x", score="10.0", low="5", high="15", verdict="unknown"),
     ]  # fmt: skip
     funnels = [{"sources": {}}, {"written": 10, "kept": 7}, {"written": 5, "kept": 5}]
     cost = dict.fromkeys(costs.CSV_COLUMNS, "0") | {
         "tokens_trained": "1500", "gpu_seconds": "7200", "dollars": "3.5",
     }  # fmt: skip
-    assert report_facts.glance([rows], funnels, [cost]) == [
+    assert facts.glance([rows], funnels, [cost]) == [
         ("80.0 %", "b on x, best of table main [75.0, 85.0]"),
         ("1 of 2", "published scores within noise; 1 above, 1 not run"),
         ("12", "synthetic problems kept, of 15 written"),
@@ -294,7 +287,7 @@ def test_glance_counts_what_the_tables_say():
         ("2.0", "GPU-hours"),
         ("$3.50", "paid to the teacher"),
     ]
-    assert report_facts.glance([rows[3:]], [], []) == [
+    assert facts.glance([rows[3:]], [], []) == [
         ("10.0 %", "c on x, best of table main [5.0, 15.0]")
     ]
 
@@ -302,16 +295,16 @@ def test_glance_counts_what_the_tables_say():
 def test_scores_link_to_the_files_behind_them(run, page):
     """Each score of ours is a link to the line with the digests of its grades."""
     for path in run["sidecar_files"]:
-        for name, file in evidence.read(path)["files"].items():
+        for name, file in sidecar.read(path)["files"].items():
             line = re.search(rf'<tr id="([^"]+)"><td>{name}</td>(.*?)</tr>', page)
             assert file["sha256"][:16] in line[2]
             score = next(
                 row["score"]
                 for table in run["table_files"]
-                for row in tables.read_csv(table)
+                for row in score_table.read_csv(table)
                 if row["source"] == name
             )
-            assert f'<a href="#{line[1]}">{grids.number(score)}</a>' in page
+            assert f'<a href="#{line[1]}">{text_table.number(score)}</a>' in page
 
 
 def test_everything_is_escaped(page):
@@ -321,9 +314,7 @@ def test_everything_is_escaped(page):
 
 
 def test_page_without_optional_parts(run, tmp_path):
-    page = report.render(
-        name="n", table_files=run["table_files"][1:], configuration=run["configuration"]
-    )
+    page = render(name="n", table_files=run["table_files"][1:], configuration=run["configuration"])
     text = "".join(read(page).text)
     assert "Kept and left out" not in text
     assert "Influence" not in text
@@ -346,29 +337,27 @@ def test_a_figure_that_could_run_or_fetch_is_refused(tmp_path, bad):
     path = tmp_path / "bad.svg"
     path.write_text(bad)
     with pytest.raises(UserError) as caught:
-        report.inline_svg(path, "f1-", "bad")
+        inline_svg(path, "f1-", "bad")
     assert "bad.svg" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_inlined_figure_takes_the_pages_colours(run):
-    svg = str(report.inline_svg(run["figure_files"][0], "f9-", "scores"))
+    svg = str(inline_svg(run["figure_files"][0], "f9-", "scores"))
     assert "var(--ink)" in svg
-    assert not any(ink in svg for ink in report.PAGE_COLOURS)
+    assert not any(ink in svg for ink in PAGE_COLOURS)
     assert 'aria-label="scores"' in svg
     assert all(value.startswith("f9-") for value in re.findall(r'\bid="([^"]+)"', svg))
     assert set(re.findall(r"#(f9-[\w-]+)", svg)) <= set(re.findall(r'\bid="([^"]+)"', svg))
 
 
 def test_funnels_of_any_shape():
-    parts = report.funnel(
-        {"n": 3, "by": {"a": {"in": 5, "out": 4}, "b": {"in": 1}}, "list": [{}] * 9}
-    )
+    parts = funnel({"n": 3, "by": {"a": {"in": 5, "out": 4}, "b": {"in": 1}}, "list": [{}] * 9})
     assert parts[0]["rows"] == [["n", "3"], ["list", "9 listed"]]
     assert parts[1]["header"] == ["", "in", "out"]
     assert parts[1]["rows"] == [["a", "5", "4"], ["b", "1", "-"]]
     assert parts[1]["title"] == "by"
-    assert report.funnel({}) == []
+    assert funnel({}) == []
 
 
 # ---------------------------------------------------------------- data card
@@ -378,25 +367,25 @@ def test_card_counts_add_up_and_examples_differ():
     kept = [problem(k) for k in range(20)]
     rejected = [problem(k, STATUSES[k % 2]) for k in range(10)]
     settings = {"corpus": "cot", "mode": "cot", "filters": ["contaminated"]}
-    text = cards.card(settings, kept, rejected, {"kept": 20})
+    text = corpus_card.card(settings, kept, rejected, {"kept": 20})
     assert "20 of 30 written problems (66.7 %) were kept" in text
     assert "| kept | 20 | 66.7 % |" in text
     assert "| truncated: cut off at the token limit | 5 | 16.7 % |" in text
-    assert text == cards.card(settings, kept[::-1], rejected[::-1], {"kept": 20})
+    assert text == corpus_card.card(settings, kept[::-1], rejected[::-1], {"kept": 20})
     shown = re.findall(r"^### (\w+) \(", text.replace("\\", ""), flags=re.M)
     assert len(shown) == 6
     assert sum(name.startswith("kept") for name in shown) == 3
     reasons = [re.sub(r"\d", "", name) for name in shown[3:]]
     assert sorted(reasons[:2]) == ["truncated", "unparsed"]
     assert "test question of this run's" in text
-    unchecked = cards.card({"corpus": "c", "mode": "cot"}, kept, [], {})
+    unchecked = corpus_card.card({"corpus": "c", "mode": "cot"}, kept, [], {})
     assert "Nothing was compared with the benchmarks" in unchecked
     assert "Problems left out" not in unchecked
 
 
 def test_card_shows_texts_in_full_and_as_they_are():
     rows = [problem(0) | {"solution": "```python\nprint(1)\n```\n\n````\nx | y"}]
-    text = cards.card({"corpus": "c", "mode": "tool"}, rows, [], {})
+    text = corpus_card.card({"corpus": "c", "mode": "tool"}, rows, [], {})
     assert HOSTILE in text
     assert "`````text\n```python\nprint(1)\n```\n\n````\nx | y\n`````" in text
     html = str(markdown_html.convert(text))

@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from jz3 import checkpoints, io
+from jz3 import io
 from jz3.io import UserError
+from jz3.sources import checkpoints
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

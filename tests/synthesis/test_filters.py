@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jz3 import filtering, io, records
-from jz3.filtering import TestQuestions, apply_filters, find_duplicates, jaccard, shingles, words
+from jz3 import io, records
+from jz3.synthesis.filters import (
+    TestQuestions,
+    apply_filters,
+    find_duplicates,
+    jaccard,
+    shingles,
+    words,
+)
 
-PROGRAM = Path(filtering.__file__).parents[1] / "filter_problems.py"
+PROGRAM = Path(__file__).resolve().parents[2] / "scripts" / "filter_problems.py"
 RECIPE = {
     "filters": ["parsed", "complete", "duplicate", "contaminated"],
     "ngram": 10,

@@ -7,9 +7,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from jz3 import draws, io, records, synthesis
+from jz3 import io, records
+from jz3.corpus.sampling import draw_candidates, draw_pairs
 from jz3.generation import Generated
-from test_generation import make_model
+from jz3.synthesis import write
+from tiny_model import make_model
 
 IDS = [f"passage{i}" for i in range(20)]
 LEVELS = ["grade", "high"]
@@ -19,27 +21,27 @@ LEVELS = ["grade", "high"]
 
 
 def test_pairs_depend_on_the_set_only_and_grow_by_adding():
-    pairs = draws.draw_pairs(IDS, LEVELS, 12, 3)
+    pairs = draw_pairs(IDS, LEVELS, 12, 3)
     assert len(set(pairs)) == 12
-    assert draws.draw_pairs(IDS[::-1], LEVELS[::-1], 12, 3) == pairs
-    assert draws.draw_pairs(IDS, LEVELS, 20, 3)[:12] == pairs
-    assert draws.draw_pairs(IDS, LEVELS, 12, 4) != pairs
+    assert draw_pairs(IDS[::-1], LEVELS[::-1], 12, 3) == pairs
+    assert draw_pairs(IDS, LEVELS, 20, 3)[:12] == pairs
+    assert draw_pairs(IDS, LEVELS, 12, 4) != pairs
 
 
 def test_zero_pairs_means_every_passage_once_per_level():
-    pairs = draws.draw_pairs(IDS, LEVELS, 0, 3)
+    pairs = draw_pairs(IDS, LEVELS, 0, 3)
     assert sorted(pairs) == sorted((p, level) for p in IDS for level in LEVELS)
-    assert pairs[:12] == draws.draw_pairs(IDS, LEVELS, 12, 3)
+    assert pairs[:12] == draw_pairs(IDS, LEVELS, 12, 3)
 
 
 def test_candidates_leave_out_what_was_distilled():
-    drawn = draws.draw_candidates(IDS, IDS[:5], LEVELS, 8, 3)
+    drawn = draw_candidates(IDS, IDS[:5], LEVELS, 8, 3)
     assert len({passage for passage, _ in drawn}) == 8
     assert not {passage for passage, _ in drawn} & set(IDS[:5])
     assert {level for _, level in drawn} == set(LEVELS)
-    assert len(draws.draw_candidates(IDS, IDS[:5], LEVELS, 100, 3)) == 15
+    assert len(draw_candidates(IDS, IDS[:5], LEVELS, 100, 3)) == 15
     # leaving one out changes no other passage's level
-    levels = dict(draws.draw_candidates(IDS, [], LEVELS, 20, 3))
+    levels = dict(draw_candidates(IDS, [], LEVELS, 20, 3))
     assert all(levels[passage] == level for passage, level in drawn)
 
 
@@ -53,7 +55,7 @@ WHOLE = "[Problem]:\nWhat is 1+1?\n\n[Solution]:\nIt is 2. The answer is \\boxed
 
 
 def test_a_whole_completion_becomes_a_kept_row():
-    row = synthesis.problem_row(PROMPT, Generated("r1", WHOLE, "stop", 9, 30))
+    row = write.problem_row(PROMPT, Generated("r1", WHOLE, "stop", 9, 30))
     assert row["question"] == "What is 1+1?"
     assert row["answer"] == "2"
     assert (row["status"], row["parsed"], row["completion_tokens"]) == ("kept", True, 30)
@@ -62,11 +64,11 @@ def test_a_whole_completion_becomes_a_kept_row():
 
 
 def test_truncated_and_unparsed_completions_become_rows_too():
-    cut = synthesis.problem_row(PROMPT, Generated("r1", WHOLE, "length", 9, 30))
+    cut = write.problem_row(PROMPT, Generated("r1", WHOLE, "length", 9, 30))
     assert (cut["status"], cut["parsed"]) == ("truncated", True)
-    noise = synthesis.problem_row(PROMPT, Generated("r1", "noise", "stop", 9, 2))
+    noise = write.problem_row(PROMPT, Generated("r1", "noise", "stop", 9, 2))
     assert (noise["status"], noise["parsed"], noise["question"]) == ("unparsed", False, "")
-    other = synthesis.problem_row(PROMPT | {"request_id": "r2"}, Generated("r2", "", "stop", 9, 1))
+    other = write.problem_row(PROMPT | {"request_id": "r2"}, Generated("r2", "", "stop", 9, 1))
     assert other["problem_id"] != noise["problem_id"]
 
 
@@ -133,9 +135,7 @@ def test_shards_divide_the_drawn_prompts_and_keep_them_when_more_are_drawn(world
     assert [len(part) for part in parts] == [3, 3]
     rows = [row for part in parts for row in part]
     ids = [p["passage_id"] for p in texts()]
-    assert {(row["passage_id"], row["level"]) for row in rows} == set(
-        draws.draw_pairs(ids, LEVELS, 6, 3)
-    )
+    assert {(row["passage_id"], row["level"]) for row in rows} == set(draw_pairs(ids, LEVELS, 6, 3))
     for row in rows:
         text = next(p["text"] for p in texts() if p["passage_id"] == row["passage_id"])
         assert row["prompt"] == f"{row['level']}\n{text}\n## New Problem\n"
@@ -201,7 +201,7 @@ def test_candidates_that_parse_are_kept(world, tmp_path, monkeypatch):
             for i, r in enumerate(requests)
         }
 
-    monkeypatch.setattr(synthesis, "generate_journalled", answer)
+    monkeypatch.setattr(write, "generate_journalled", answer)
     candidates(world, "--output", tmp_path / "c.parquet", passages=6)
     rows = io.read_rows(tmp_path / "c.parquet", records.PROBLEMS)
     assert [row["status"] for row in rows] == ["kept", "unparsed", "truncated"] * 2

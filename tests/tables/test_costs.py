@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from jz3 import costs, evidence, grids
+from jz3.distillation.journal import NANO, TeacherJournal
 from jz3.io import UserError, file_digest, write_table, write_text
 from jz3.records import ANSWERS, COMPLETIONS, PROBLEMS
-from jz3.teacher_journal import NANO, TeacherJournal
+from jz3.tables import costs, sidecar, text_table
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GPUS = {
     "ask_teacher": {"random": 0},
     "synthesize": {"cot": 2},
@@ -144,7 +144,7 @@ def test_program(run, tmp_path):
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rows = grids.read_csv(forms["csv"], costs.CSV_COLUMNS)
+    rows = text_table.read_csv(forms["csv"], costs.CSV_COLUMNS)
     assert rows[-1]["dollars"] == "0.750000"
     assert "| all |" in forms["markdown"].read_text()
     assert r"\bottomrule" in forms["latex"].read_text()
@@ -153,7 +153,7 @@ def test_program(run, tmp_path):
     teacher = made["files"]["distillation/random/completions.parquet"]
     assert teacher == {"sha256": file_digest(run["products"][0]), "made_by": {"code": "c"}}
     assert len(made["files"]) == len(run["products"])
-    assert evidence.of_files("cost", run["products"], "of the table") == made
+    assert sidecar.of_files("cost", run["products"], "of the table") == made
     command[command.index(run["timings"])] = tmp_path / "none"
     failed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert failed.stderr.strip() == (

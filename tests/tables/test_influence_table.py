@@ -1,8 +1,8 @@
 """Influence scores by source and level."""
 
 import pytest
-from jz3 import grids, influence_table
-from jz3.statistics import wilson
+from jz3.tables import influence_table, text_table
+from jz3.tables.intervals import wilson
 
 
 def scores(groups: dict[str, list[float]]) -> list[dict]:
@@ -42,13 +42,13 @@ def test_order_of_the_scores_does_not_matter_and_one_score_is_enough(tmp_path):
     single = next(row for row in grid.rows if row[2] == "qa")
     assert single[4] == "+0.150"  # no interval
     assert influence_table.turns(back) == (2,)
-    text = grids.markdown(grid, 1)
+    text = text_table.markdown(grid, 1)
     assert "| main | source | web | 3 | +0.200 \\[" in text
-    assert grids.latex(grid, "influence", (2,)).count(r"\midrule") == 2
+    assert text_table.latex(grid, "influence", (2,)).count(r"\midrule") == 2
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0, "-"), (999, "999"), (1000, "1k"), (999_600, "1M"), ("46700", "46.7k")]
 )
 def test_short_counts(value, text):
-    assert grids.short(value) == text
+    assert text_table.short(value) == text

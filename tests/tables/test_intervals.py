@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jz3 import statistics as stats
+from jz3.tables import intervals as stats
 
 
 def test_wilson_by_hand():

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from jz3 import evidence, figures, funnel_figure, statistics, table_text, tables
 from jz3.io import UserError, file_digest, write_json, write_table
-from jz3.published import read_published
 from jz3.records import ANSWERS, GRADES
+from jz3.report import figures, funnel_figure
+from jz3.tables import intervals, layout, score_table, sidecar
+from jz3.tables.published import read_published
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAPER = ROOT / "resources" / "paper" / "main.csv"
 SIX = ["gsm8k", "math500", "svamp", "asdiv", "mawps", "carp_en"]
 
@@ -89,7 +90,7 @@ def test_published_table_is_whole_and_its_averages_hold():
 
 def test_every_paper_cell_is_the_files_and_missing_ones_are_empty(tmp_path):
     paths = [write_grades(tmp_path, "ours", name, marks(3, 9)) for name in SIX]
-    rows = tables.build("t", paths, PAPER, recipe(models=["ours"], benchmarks=SIX), 1)
+    rows = score_table.build("t", paths, PAPER, recipe(models=["ours"], benchmarks=SIX), 1)
     with PAPER.open(newline="") as stream:
         printed = {row["model"]: row for row in csv.DictReader(stream)}
     paper = [row for row in rows if row["kind"] == "paper"]
@@ -97,14 +98,14 @@ def test_every_paper_cell_is_the_files_and_missing_ones_are_empty(tmp_path):
     for row in paper:
         assert row["score"] == printed[row["row"]][row["benchmark"]]
         assert row["low"] == row["p"] == row["n"] == row["grades_digest"] == ""
-    text = table_text.markdown(table_text.layout(rows))
+    text = layout.markdown(layout.layout(rows))
     line = next(line for line in text.splitlines() if "ChatGLM" in line)
     assert [cell.strip() for cell in line.split("|")[3:-1]] == ["82.6", "40.6", *"-----"]
     assert "recomputed from the row: 75.4" in text
 
 
 def test_paper_average_only_over_its_own_benchmarks(grades):
-    rows = cells(tables.build("main", grades, PAPER, recipe(), 1))
+    rows = cells(score_table.build("main", grades, PAPER, recipe(), 1))
     assert rows["JiuZhang3.0-7B", "asdiv"]["score"] == "92.6"
     assert rows["JiuZhang3.0-7B", "word_problems"]["score"] == ""
     assert rows["JiuZhang3.0-7B", "average"]["score"] == ""
@@ -115,7 +116,7 @@ def test_paper_average_only_over_its_own_benchmarks(grades):
 
 
 def test_numbers_and_where_they_come_from(grades):
-    rows = cells(tables.build("main", grades, PAPER, recipe(subsets=["asdiv"]), 1))
+    rows = cells(score_table.build("main", grades, PAPER, recipe(subsets=["asdiv"]), 1))
     cell = rows["jiuzhang", "asdiv"]
     assert (cell["kind"], cell["n"], cell["correct"], cell["samples"]) == (
         "this run",
@@ -156,7 +157,7 @@ def test_verdicts_against_a_published_row(tmp_path):
     ]
     models = ["near", "under", "over"]
     beside = {name: {"paper_row": "JiuZhang3.0-7B"} for name in models}
-    made = tables.build(
+    made = score_table.build(
         "t", paths, PAPER, recipe(models=models, benchmarks=["asdiv"], rows=beside), 1
     )
     rows = cells(made)
@@ -166,7 +167,7 @@ def test_verdicts_against_a_published_row(tmp_path):
     assert float(rows["under", "asdiv"]["difference"]) == pytest.approx(75 - 92.6)
     assert rows["under", "asdiv"]["paper"] == "92.6"
     assert ("near", "average") not in rows  # one benchmark has no average
-    assert "Against the paper" in table_text.markdown(table_text.layout(made))
+    assert "Against the paper" in layout.markdown(layout.layout(made))
 
 
 def test_a_value_that_only_rounding_puts_outside_is_inside(tmp_path):
@@ -174,7 +175,7 @@ def test_a_value_that_only_rounding_puts_outside_is_inside(tmp_path):
     path = write_grades(tmp_path, "ours", "mawps", marks(190, 200))
     beside = {"ours": {"paper_row": "JiuZhang3.0-7B"}}
     settings = recipe(models=["ours"], benchmarks=["mawps"], rows=beside)
-    cell = cells(tables.build("t", [path], PAPER, settings, 1))["ours", "mawps"]
+    cell = cells(score_table.build("t", [path], PAPER, settings, 1))["ours", "mawps"]
     assert float(cell["high"]) < float(cell["paper"]) == 97.3
     assert cell["verdict"] == "within noise"
 
@@ -186,7 +187,7 @@ def test_every_cell_says_why_it_has_no_comparison(tmp_path):
     settings = recipe(
         models=["ours"], benchmarks=names, rows={"ours": {"paper_row": "ChatGLM-Math-32B"}}
     )
-    made = tables.build("t", paths, PAPER, settings, 1)
+    made = score_table.build("t", paths, PAPER, settings, 1)
     ours = [row for row in made if row["row"] == "ours"]
     assert {row["benchmark"]: (row["paper"], row["verdict"]) for row in ours} == {
         "gsm8k": ("82.6", "below"),
@@ -198,7 +199,7 @@ def test_every_cell_says_why_it_has_no_comparison(tmp_path):
     paper = {row["row"]: row["verdict"] for row in made if row["benchmark"] == "gsm8k"}
     assert paper["GPT-4"] == "not run"
     assert paper["ChatGLM-Math-32B"] == ""
-    text = table_text.markdown(table_text.layout(made))
+    text = layout.markdown(layout.layout(made))
     lines = [re.sub(" +", " ", line) for line in text.splitlines() if line.startswith("| ours")]
     assert "| ours | carp\\_en | not published | 55.6 \\[26.7, 81.1\\] | - | - |" in lines
     assert "| ours | tabmwp | unknown | 55.6 \\[26.7, 81.1\\] | - | - |" in lines
@@ -206,7 +207,7 @@ def test_every_cell_says_why_it_has_no_comparison(tmp_path):
     assert "no source at hand verifies it" in text
     header = next(line for line in text.splitlines() if line.startswith("| model"))
     assert "math500" not in header
-    alone = tables.build("t", paths, None, settings, 1)
+    alone = score_table.build("t", paths, None, settings, 1)
     assert {row["verdict"] for row in alone if row["benchmark"] != "average"} == {"unknown"}
 
 
@@ -221,9 +222,9 @@ def test_every_cell_says_why_it_has_no_comparison(tmp_path):
     ],
 )
 def test_caption_says_whose_verdict_and_which_problems(grades, changes, says):
-    sheet = table_text.layout(tables.build("main", grades, PAPER, recipe(**changes), 1))
+    sheet = layout.layout(score_table.build("main", grades, PAPER, recipe(**changes), 1))
     assert says in sheet.caption
-    assert says in table_text.latex(sheet).replace("\\_", "_")
+    assert says in layout.latex(sheet).replace("\\_", "_")
 
 
 def test_several_samples_are_averaged(tmp_path):
@@ -231,38 +232,40 @@ def test_several_samples_are_averaged(tmp_path):
         write_grades(tmp_path, "base", "asdiv", ["10", "00", "00", "01"]),
         write_grades(tmp_path, "jiuzhang", "asdiv", ["11", "10", "00", "11"]),
     ]
-    made = tables.build("t", paths, None, recipe(benchmarks=["asdiv"]), 1)
+    made = score_table.build("t", paths, None, recipe(benchmarks=["asdiv"]), 1)
     cell = cells(made)["jiuzhang", "asdiv"]
     assert (cell["n"], cell["correct"], cell["samples"]) == ("4", "5", "2")
     assert float(cell["score"]) == 62.5
     assert (
         float(cell["p"]) == 2 * 1 / 8
     )  # differences 1, 1, 0, 1 of two: only all one way is as far
-    text = table_text.markdown(table_text.layout(made))
+    text = layout.markdown(layout.layout(made))
     assert "mean over 2 sampled answers" in text
     # Both answers of a problem are the same text here, so the majority is as right as the mean is;
     # three of four problems have a right answer.
     assert (float(cell["majority"]), float(cell["pass"])) == (62.5, 75.0)
-    low, high = statistics.wilson(3, 4, 0.95)
+    low, high = intervals.wilson(3, 4, 0.95)
     assert float(cell["pass_low"]) == pytest.approx(100 * low, abs=1e-4)
     assert float(cell["pass_high"]) == pytest.approx(100 * high, abs=1e-4)
     assert "| model | benchmark | mean (pass@1) | maj@2 | pass@2 |" in text
     assert "| jiuzhang | asdiv | 62.5 | 62.5 \\[" in text
-    single = tables.build("t", paths[:1], None, recipe(models=["base"], benchmarks=["asdiv"]), 1)
+    single = score_table.build(
+        "t", paths[:1], None, recipe(models=["base"], benchmarks=["asdiv"]), 1
+    )
     assert single[0]["samples"] == "2"
 
 
 def test_with_one_answer_per_problem_there_is_no_majority(grades):
-    made = tables.build("main", grades, None, recipe(), 1)
+    made = score_table.build("main", grades, None, recipe(), 1)
     assert {row["majority"] + row["pass"] for row in made} == {""}
-    assert "maj@" not in table_text.markdown(table_text.layout(made))
+    assert "maj@" not in layout.markdown(layout.layout(made))
 
 
 def test_order_is_the_configurations_and_bytes_are_stable(grades):
-    first = tables.to_csv(tables.build("main", grades, PAPER, recipe(), 1))
-    assert first == tables.to_csv(tables.build("main", grades[::-1], PAPER, recipe(), 1))
+    first = score_table.to_csv(score_table.build("main", grades, PAPER, recipe(), 1))
+    assert first == score_table.to_csv(score_table.build("main", grades[::-1], PAPER, recipe(), 1))
     swapped = recipe(models=["jiuzhang", "base"], benchmarks=["word_problems", "asdiv"])
-    rows = tables.build("main", grades, PAPER, swapped, 1)
+    rows = score_table.build("main", grades, PAPER, swapped, 1)
     ours = [(row["row"], row["benchmark"]) for row in rows if row["kind"] == "this run"]
     assert [name for name, _ in ours] == ["jiuzhang"] * 3 + ["base"] * 3
     assert [name for _, name in ours[:3]] == ["word_problems", "asdiv", "average"]
@@ -298,18 +301,18 @@ def test_golden_markdown(grades, tmp_path):
     paper = tmp_path / "paper.csv"
     paper.write_text("model,asdiv,average,source,note\nTiny_1,30.0,30.0,a table,\n")
     settings = recipe(subsets=["asdiv"], sizes={"asdiv": 2305})
-    rows = tables.build("main", grades, paper, settings, 1)
-    text = table_text.markdown(table_text.layout(rows))
+    rows = score_table.build("main", grades, paper, settings, 1)
+    text = layout.markdown(layout.layout(rows))
     assert text.split("\n## ")[0].strip() == GOLDEN.strip()
     assert "| jiuzhang | asdiv | +19.0 |" in text
 
 
 def test_csv_comes_back_the_same(grades, tmp_path):
-    rows = tables.build("main", grades, PAPER, recipe(), 1)
+    rows = score_table.build("main", grades, PAPER, recipe(), 1)
     path = tmp_path / "main.csv"
-    path.write_text(tables.to_csv(rows))
-    assert tables.read_csv(path) == rows
-    assert table_text.layout(tables.read_csv(path)) == table_text.layout(rows)
+    path.write_text(score_table.to_csv(rows))
+    assert score_table.read_csv(path) == rows
+    assert layout.layout(score_table.read_csv(path)) == layout.layout(rows)
     assert path.read_text().startswith(
         "table,row,kind,benchmark,mode,score,low,high,n,correct,paper,difference,verdict,p,"
         "grades_digest,source,"
@@ -323,8 +326,10 @@ def test_latex_is_escaped_and_balanced(tmp_path):
         writer.writerow(["model", "asdiv", "average", "source", "note"])
         writer.writerow(["A_b & 50% #1 {x} ~^ \\cmd $y$ <z>", "30.0", "30.0", "s", "50% & more"])
     path = write_grades(tmp_path, "my_model", "asdiv", marks(3, 9))
-    rows = tables.build("t_1", [path], paper, recipe(models=["my_model"], benchmarks=["asdiv"]), 1)
-    text = table_text.latex(table_text.layout(rows))
+    rows = score_table.build(
+        "t_1", [path], paper, recipe(models=["my_model"], benchmarks=["asdiv"]), 1
+    )
+    text = layout.latex(layout.layout(rows))
     assert (
         r"A\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{} \textbackslash{}cmd \$y\$ $<$z$>$"
     ) in text
@@ -355,24 +360,30 @@ def one_line(call) -> str:
 
 
 def test_missing_grades_are_named(grades):
-    text = one_line(lambda: tables.build("main", grades[:3], PAPER, recipe(), 1))
+    text = one_line(lambda: score_table.build("main", grades[:3], PAPER, recipe(), 1))
     assert "evaluation/jiuzhang/cot/word_problems/grades.parquet" in text
     other_mode = recipe(mode="tool")
-    assert "tool mode" in one_line(lambda: tables.build("main", grades, PAPER, other_mode, 1))
+    assert "tool mode" in one_line(lambda: score_table.build("main", grades, PAPER, other_mode, 1))
 
 
 def test_grades_of_another_benchmark_or_other_problems(grades, tmp_path):
     wrong = tmp_path / "evaluation" / "base" / "cot" / "asdiv" / "grades.parquet"
     wrong.write_bytes(grades[1].read_bytes())
-    assert '"word_problems"' in one_line(lambda: tables.build("main", grades, PAPER, recipe(), 1))
+    assert '"word_problems"' in one_line(
+        lambda: score_table.build("main", grades, PAPER, recipe(), 1)
+    )
     write_grades(tmp_path, "base", "asdiv", marks(7, 199))
-    text = one_line(lambda: tables.build("main", grades, PAPER, recipe(), 1))
+    text = one_line(lambda: score_table.build("main", grades, PAPER, recipe(), 1))
     assert "other problems" in text
     assert "jiuzhang" in text
     write_grades(tmp_path, "base", "asdiv", ["1", "11"])
-    assert "1 of 2 samples" in one_line(lambda: tables.build("main", grades, PAPER, recipe(), 1))
+    assert "1 of 2 samples" in one_line(
+        lambda: score_table.build("main", grades, PAPER, recipe(), 1)
+    )
     outside = "grades.parquet"
-    assert "evaluation/" in one_line(lambda: tables.build("main", [outside], PAPER, recipe(), 1))
+    assert "evaluation/" in one_line(
+        lambda: score_table.build("main", [outside], PAPER, recipe(), 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -389,19 +400,21 @@ def test_grades_of_another_benchmark_or_other_problems(grades, tmp_path):
 def test_a_bad_paper_file(grades, tmp_path, text, says):
     paper = tmp_path / "paper.csv"
     paper.write_text(text)
-    assert says in one_line(lambda: tables.build("main", grades, paper, recipe(), 1))
+    assert says in one_line(lambda: score_table.build("main", grades, paper, recipe(), 1))
 
 
 def test_a_misspelt_paper_row_and_repeated_names(grades):
     beside = recipe(rows={"jiuzhang": {"paper_row": "JiuZhang3-7B"}})
-    text = one_line(lambda: tables.build("main", grades, PAPER, beside, 1))
+    text = one_line(lambda: score_table.build("main", grades, PAPER, beside, 1))
     assert 'Did you mean "JiuZhang3.0-7B"?' in text
     twice = recipe(models=["base", "base"])
-    assert "twice" in one_line(lambda: tables.build("main", grades, PAPER, twice, 1))
+    assert "twice" in one_line(lambda: score_table.build("main", grades, PAPER, twice, 1))
     average = recipe(benchmarks=["average"])
-    assert "rename" in one_line(lambda: tables.build("main", grades, PAPER, average, 1))
+    assert "rename" in one_line(lambda: score_table.build("main", grades, PAPER, average, 1))
     absent = PAPER.with_name("none.csv")
-    assert "no such file" in one_line(lambda: tables.build("main", grades, absent, recipe(), 1))
+    assert "no such file" in one_line(
+        lambda: score_table.build("main", grades, absent, recipe(), 1)
+    )
 
 
 # ---------------------------------------------------------------- programs and figures
@@ -426,10 +439,10 @@ def build_arguments(grades, folder: Path, settings: dict) -> list:
 def test_program_writes_three_forms_and_fails_in_one_line(grades, tmp_path):
     done = run_program("build_table.py", *build_arguments(grades, tmp_path, recipe()))
     assert done.returncode == 0, done.stderr
-    rows = tables.read_csv(tmp_path / "main.csv")
-    assert (tmp_path / "main.md").read_text() == table_text.markdown(table_text.layout(rows))
-    assert (tmp_path / "main.tex").read_text() == table_text.latex(table_text.layout(rows))
-    made = evidence.read(tmp_path / "main.json")
+    rows = score_table.read_csv(tmp_path / "main.csv")
+    assert (tmp_path / "main.md").read_text() == layout.markdown(layout.layout(rows))
+    assert (tmp_path / "main.tex").read_text() == layout.latex(layout.layout(rows))
+    made = sidecar.read(tmp_path / "main.json")
     assert made["made_by"]["code"] == "of the table"
     assert made["published"] == {"file": str(PAPER), "sha256": file_digest(PAPER)}
     found = {(n["row"], n["benchmark"]): n for n in made["numbers"]}
@@ -459,12 +472,12 @@ def test_program_takes_an_empty_paper(grades, tmp_path):
     arguments = build_arguments(grades, tmp_path, recipe())
     arguments[arguments.index(PAPER)] = ""
     assert run_program("build_table.py", *arguments).returncode == 0
-    assert all(row["kind"] == "this run" for row in tables.read_csv(tmp_path / "main.csv"))
+    assert all(row["kind"] == "this run" for row in score_table.read_csv(tmp_path / "main.csv"))
 
 
 def test_score_figure_is_reproducible_and_true(grades, tmp_path):
     settings = recipe(rows={"jiuzhang": {"paper_row": "JiuZhang3.0-7B"}})
-    rows = tables.build("main", grades, PAPER, settings, 1)
+    rows = score_table.build("main", grades, PAPER, settings, 1)
     figures.scores(tmp_path / "a.svg", rows)
     figures.scores(tmp_path / "b.svg", rows)
     text = (tmp_path / "a.svg").read_text()
@@ -485,7 +498,7 @@ def test_score_figure_is_reproducible_and_true(grades, tmp_path):
 
 
 def test_score_panels_show_the_range_that_their_values_need(grades):
-    rows = tables.build("main", grades, PAPER, recipe(), 1)
+    rows = score_table.build("main", grades, PAPER, recipe(), 1)
     low, high = figures._score_range(rows, "asdiv")  # ours from 1.7 %, published up to 94.3 %
     assert -3 <= low < 1.7
     assert 94.3 < high <= 103
@@ -494,7 +507,7 @@ def test_score_panels_show_the_range_that_their_values_need(grades):
     assert 9.8 < high < 25
     # Of a benchmark that no row of the table is measured on, nothing is drawn.
     beside = recipe(rows={"jiuzhang": {"paper_row": "JiuZhang3.0-7B"}})
-    rows = tables.build("main", grades, PAPER, beside, 1)
+    rows = score_table.build("main", grades, PAPER, beside, 1)
     assert any(row["kind"] == "not run" for row in rows)
     figures.scores(grades[0].with_name("s.svg"), rows)
     assert ">gsm8k<" not in grades[0].with_name("s.svg").read_text()

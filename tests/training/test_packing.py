@@ -1,4 +1,4 @@
-"""Encoding, best-fit packing and files of packs (scripts/jz3/packing.py)."""
+"""Encoding, best-fit packing and files of packs (scripts/jz3/training/packing.py)."""
 
 import random
 
@@ -7,9 +7,18 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jz3 import io, packing
-from jz3.packing import IGNORED, Document, DocumentStore, best_fit, encode, encode_all, pack
+from jz3 import io
 from jz3.records import PACKS
+from jz3.training import packing
+from jz3.training.packing import (
+    IGNORED,
+    Document,
+    DocumentStore,
+    best_fit,
+    encode,
+    encode_all,
+    pack,
+)
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 

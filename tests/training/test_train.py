@@ -19,8 +19,10 @@ import train_synthesizer
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3 import attention, io, packing, schedules, training
+from jz3 import io
 from jz3.records import BENCHMARK, PACKS, PAIRS, PROBLEMS
+from jz3.training import attention, packing, schedules
+from jz3.training.train import PackTrainer, save_checkpoint, train
 from test_packing import letters
 
 RECIPE = {
@@ -142,7 +144,7 @@ def test_each_epoch_has_its_own_order():
 )  # fmt: skip
 def test_impossible_recipes(change, message):
     with pytest.raises(io.UserError, match=message):
-        training.train(llama(), alone(documents(4)), RECIPE | change, seed=1)
+        train(llama(), alone(documents(4)), RECIPE | change, seed=1)
 
 
 # ---------------------------------------------------------------- loss and attention
@@ -177,7 +179,7 @@ def test_pack_equals_its_documents_alone(implementation):
 
 def first_update(model, packs, **change):
     recipe = RECIPE | {"global_batch": len(packs), "gradient_clip": 1e9} | change
-    return training.train(model, packs, recipe, seed=1).lines[1]
+    return train(model, packs, recipe, seed=1).lines[1]
 
 
 def test_loss_does_not_depend_on_packing_or_accumulation():
@@ -223,7 +225,7 @@ def test_attention_that_leaks_is_refused(monkeypatch):
     transformers.AttentionInterface.register("documents", leaking)
     try:
         with pytest.raises(io.UserError, match="crosses packed documents"):
-            training.train(llama(), alone(documents(4)), RECIPE, seed=1)
+            train(llama(), alone(documents(4)), RECIPE, seed=1)
     finally:
         transformers.AttentionInterface.register("documents", attention.document_attention)
 
@@ -244,12 +246,12 @@ def test_loss_that_is_no_number_names_the_step():
         model.model.embed_tokens.weight[7] = float("nan")
     packs = [packing.join([packing.Document([7, 7, 7], [packing.IGNORED, 7, 7])])]
     with pytest.raises(io.UserError, match=r"loss is not finite at step 1\. Lower learning_rate"):
-        training.train(model, packs, RECIPE | {"global_batch": 1, "micro_batch": 1}, seed=1)
+        train(model, packs, RECIPE | {"global_batch": 1, "micro_batch": 1}, seed=1)
 
 
 def test_nothing_to_train_on():
     with pytest.raises(io.UserError, match="nothing to train on"):
-        training.train(llama(), [], RECIPE, seed=1)
+        train(llama(), [], RECIPE, seed=1)
 
 
 # ---------------------------------------------------------------- resuming
@@ -273,21 +275,19 @@ def test_resumed_run_equals_an_unbroken_one(tmp_path, make, stop):
         moments = [s["exp_avg"].sum().item() for s in trainer.optimizer.state.values()]
         ends.setdefault(epoch, []).append((trainer.state.global_step, moments))
 
-    whole = training.train(
-        make(), packs, recipe, seed=3, history=tmp_path / "whole.jsonl", on_epoch_end=end
-    )
+    whole = train(make(), packs, recipe, seed=3, history=tmp_path / "whole.jsonl", on_epoch_end=end)
     wanted_ends = {epoch: calls[0] for epoch, calls in ends.items()}
     assert [call[0] for call in wanted_ends.values()] == [3, 6]
     ends.clear()
 
     state = tmp_path / "state"
     with InterruptAt(stop), pytest.raises(KeyboardInterrupt):
-        training.train(make(), packs, recipe, seed=3, state=state, on_epoch_end=end)
+        train(make(), packs, recipe, seed=3, state=state, on_epoch_end=end)
     assert [p.name for p in state.glob("checkpoint-*")] == [f"checkpoint-{stop}"]
     (state / "checkpoint-9").mkdir()  # torn by a kill: no mark that it is whole
     with (state / "history.jsonl").open("a") as stream:
         stream.write('{"step": 6, "tokens": 1}\n{"step": 7, "to')
-    resumed = training.train(
+    resumed = train(
         make(), packs, recipe, seed=3, state=state, history=tmp_path / "again.jsonl",
         on_epoch_end=end,
     )  # fmt: skip
@@ -305,7 +305,7 @@ class InterruptAt:
         self.step = step
 
     def __enter__(self):
-        self.original = training.PackTrainer.compute_loss
+        self.original = PackTrainer.compute_loss
         step = self.step
 
         def compute_loss(trainer, *args, **options):
@@ -313,10 +313,10 @@ class InterruptAt:
                 os.kill(os.getpid(), signal.SIGTERM)
             return self.original(trainer, *args, **options)
 
-        training.PackTrainer.compute_loss = compute_loss
+        PackTrainer.compute_loss = compute_loss
 
     def __exit__(self, *_):
-        training.PackTrainer.compute_loss = self.original
+        PackTrainer.compute_loss = self.original
 
 
 def checkpoint(folder: Path) -> Path:
@@ -336,7 +336,7 @@ def test_killed_program_goes_on_to_the_same_model(tmp_path):
     base, packed = checkpoint(tmp_path / "base"), packed_file(tmp_path / "packed.parquet")
     recipe = RECIPE | {"schedule": "wsd", "epochs": 2, "global_batch": 1, "micro_batch": 1}
     recipe |= {"save_steps": 10, "dtype": "bfloat16"}
-    program = Path(__file__).parents[1] / "scripts" / "train_model.py"
+    program = Path(__file__).parents[2] / "scripts" / "train_model.py"
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     command = [
         sys.executable, program, "--packed", packed, "--base", base, "--seed", "4",
@@ -380,8 +380,8 @@ def test_killed_program_goes_on_to_the_same_model(tmp_path):
 
 def test_saved_weights_are_the_trained_ones(tmp_path):
     for make in (llama, mixtral):
-        trainer = training.train(make(), alone(documents(4)), RECIPE, seed=1)
-        training.save_checkpoint(trainer, letters(), "float32", tmp_path / "model")
+        trainer = train(make(), alone(documents(4)), RECIPE, seed=1)
+        save_checkpoint(trainer, letters(), "float32", tmp_path / "model")
         again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
         assert same(weights(again), weights(trainer.model))
         assert transformers.AutoTokenizer.from_pretrained(tmp_path / "model").eos_token == "</s>"
@@ -428,7 +428,7 @@ def test_corpus_is_packed_stage_by_stage(tmp_path):
 
 
 def test_benchmark_gives_worked_solutions_and_programs(tmp_path):
-    from jz3 import examples
+    from jz3.training import examples
 
     split = [
         row(BENCHMARK, problem_id="1", question="How many?", answer="5", program="print(2 + 3)\n",

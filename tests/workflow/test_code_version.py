@@ -1,6 +1,6 @@
 import pytest
-from jz3.code_version import code_version
 from jz3.io import UserError
+from jz3.workflow.code_version import code_version
 
 
 @pytest.fixture

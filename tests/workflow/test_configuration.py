@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 import yte
-from jz3.configuration import document, mistakes
+from jz3.workflow.configuration import document, mistakes
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "rules/schemas/config.schema.yaml").read_text())
 SHIPPED = ["config.yaml", "config.paper.yaml"]
 

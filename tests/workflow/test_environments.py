@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ENVS = ROOT / "envs"
 SCRIPTS = ROOT / "scripts"
 specification = importlib.util.spec_from_file_location("locks", ENVS / "locks.py")
@@ -62,10 +62,10 @@ def imported(path, seen):
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module != "jz3":
             found.add(node.module.split(".")[0])
         if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "")[:3] == "jz3"):
-            parts = (node.module or "").split(".")
-            folder = path.parent if node.level else SCRIPTS
-            for name in [*parts, *(alias.name for alias in node.names)]:
-                for file in (folder / f"{name}.py", SCRIPTS / f"jz3/{name}.py"):
+            folder = path.parents[node.level - 1] if node.level else SCRIPTS
+            folder = folder.joinpath(*(node.module or "").split("."))
+            for place in [folder, *(folder / alias.name for alias in node.names)]:
+                for file in (place.with_suffix(".py"), place / "__init__.py"):
                     if file.exists():
                         found |= imported(file, seen)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-GPUS = Path(__file__).parent.parent / "scripts" / "gpus.py"
+GPUS = Path(__file__).parents[2] / "scripts" / "gpus.py"
 HOLD = """
 import os, sys, time
 began = time.time()

@@ -9,10 +9,11 @@ from pathlib import Path
 import estimate
 import pytest
 import yaml
-from jz3 import io, preflight, workload
-from jz3.sizing import Work
+from jz3 import io
+from jz3.workflow import preflight, workload
+from jz3.workflow.sizing import Work
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import yaml
 import yte
 from hypothesis import given
 from hypothesis import strategies as st
-from jz3 import sizing, workload
 from jz3.io import UserError
-from jz3.sizing import Work
+from jz3.workflow import sizing, workload
+from jz3.workflow.sizing import Work
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NODES = {"gpu_memory_gb": 80, "gpus_per_node": 8, "node_memory_gb": 1000, "longest_job_hours": 48}
 
 

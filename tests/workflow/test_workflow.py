@@ -157,7 +157,7 @@ def test_only_what_is_new_is_asked(project, overlay, asked, spared):
 
 
 def test_a_changed_grader_regrades_without_answering_again(project):
-    path, text = edit(project, "scripts/jz3/grading.py", "\ndef ", "\n_UNUSED = 1\n\n\ndef ")
+    path, text = edit(project, "scripts/jz3/grading/strict.py", "\ndef ", "\n_UNUSED = 1\n\n\ndef ")
     try:
         planned = project.planned()
     finally:

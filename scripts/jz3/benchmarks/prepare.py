@@ -23,8 +23,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import io, records, word_problems
-from .io import UserError
+from .. import io, records
+from ..io import UserError
+from . import word_problems
 
 GENERATORS = {"word_problems": word_problems.generate}
 TAKES = ("whole", "number", "after_hashes", "boxed", "letter")

@@ -23,7 +23,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .io import UserError, did_you_mean, digest, iterate_json_lines, rng
+from ..io import UserError, did_you_mean, digest, iterate_json_lines, rng
 
 KINDS = ("web", "textbook", "wiki", "paper", "qa", "reference")
 TEXT_SUFFIXES = (".txt", ".md", ".tex")

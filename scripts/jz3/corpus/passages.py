@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from . import records
+from .. import records
+from ..io import UserError, digest, rng, scan_table
 from .documents import Document
-from .io import UserError, digest, rng, scan_table
-from .mathematics import brace_pairs, contains_mathematics, formula_spans, grouped_spans
+from .formulas import brace_pairs, contains_mathematics, formula_spans, grouped_spans
 
 # Places where a passage may end, the stronger the better.
 WORD, LINE, SENTENCE, PARAGRAPH = range(4)

@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import io, records
-from .prompts import fill
+from .. import io, records
+from ..prompts import fill
 
 
 def draw_pairs(

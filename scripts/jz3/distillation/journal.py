@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .io import UserError, digest
+from ..io import UserError, digest
 
 NANO = 1_000_000_000
 

@@ -1,6 +1,6 @@
 """Ask a teacher model, through any OpenAI-compatible endpoint, for problems (paper section 3.2).
 
-What was answered is never asked again, and never paid again: see `teacher_journal`. The budget can
+What was answered is never asked again, and never paid again: see `journal`. The budget can
 not be passed: the worst case of a request (each byte sent a token, all of `max_tokens` written)
 is reserved before it is sent.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .io import UserError, did_you_mean, digest, rng
-from .program import Progress, say
-from .teacher_journal import NANO, OverBudget, TeacherJournal, request_key
+from ..io import UserError, did_you_mean, digest, rng
+from ..program import Progress, say
+from .journal import NANO, OverBudget, TeacherJournal, request_key
 
 # Refusals that concern one request only; any other 400 would meet every request.
 _ONE_REQUEST = ("context_length_exceeded", "exceed_context_size_error", "content_filter",

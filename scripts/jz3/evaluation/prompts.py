@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import io
-from .answers import bare_choice
-from .templates import question_text
+from .. import io
+from ..grading.extraction import bare_choice
+from ..templates import question_text
 
 TEMPLATES = ("jiuzhang", "plain", "chat")
 MODES = {"jiuzhang": ("cot", "tool"), "plain": ("cot",), "chat": ("cot", "tool")}

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .quantities import compact, plain, quantity
+from ..grading.quantities import compact, plain, quantity
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:

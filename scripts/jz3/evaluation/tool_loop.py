@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import io
-from .answers import boxed
-from .execution import run_programs
-from .generation import Engine, Generated, Request, Sampling, generate_journalled
+from .. import io
+from ..execution.programs import run_programs
+from ..generation import Engine, Generated, Request, Sampling, generate_journalled
+from ..grading.extraction import boxed
 
 _BLOCK = re.compile(
     r"^[ \t]*```[ \t]*(?:python|py)\b[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S | re.I
@@ -113,7 +113,7 @@ def answer_with_programs(
 ) -> list[Attempt]:
     """Answer all requests, one batch of generation and one of execution per round.
 
-    `execution`: the settings of `execution.run_programs`; `context`: the model's longest input in
+    `execution`: the settings of `programs.run_programs`; `context`: the model's longest input in
     tokens, an answer that fills it ends as "length"; `state`: directory for the journals. Errors
     and timeouts of a program go back to the model as its output.
     """

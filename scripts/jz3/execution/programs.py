@@ -25,9 +25,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from . import io, sandbox
-from .program import Progress
-from .prompts import program_of
+from .. import io
+from ..program import Progress
+from ..prompts import program_of
+from . import sandbox
 
 _ALLOW = "JZ3_ALLOW_UNISOLATED"
 _LONGEST_ANSWER = 40  # characters of a printed value that can stand as an answer

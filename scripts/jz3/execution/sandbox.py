@@ -1,4 +1,4 @@
-"""Runs one program under limits: the child process of `execution`, never imported to run code.
+"""Runs one program under limits: the child process of `programs`, never imported to run code.
 
     python -P -s -B sandbox.py PROGRAM SECONDS MEMORY_MB confined|open
 

@@ -3,7 +3,7 @@ r"""The authors' grader, by the rules of their release: for comparison with the 
 What it gets wrong is kept on purpose, since the published figures contain it: 5 is met by 500 and
 0.05, (1,2] by [1,2), a+1 by m+1, x>5 by x<5; 1\frac{1}{2} is one half; only what stands before a
 comma is compared of \sqrt{2},3; the article "a" is option A; of -3/4 the last number is 4. A
-correct grader is `grading.strict`. Source: the release's eval/parser.py and eval/grader.py, whose
+correct grader is `strict`. Source: the release's eval/parser.py and eval/grader.py, whose
 verdicts on real answers these rules were compared with (docs/evaluation.md has the figures).
 """
 

@@ -2,16 +2,16 @@
 
 `strict` is ours: exact arithmetic for plain numbers, structure (sets, tuples, intervals, matrices)
 compared by its kind, and math-verify for the rest. `released` follows the authors' rules and their
-leniencies (`released_grader`), for comparison with the paper's numbers.
+leniencies (`released`), for comparison with the paper's numbers.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from . import released_grader
-from .answers import extract_answer
-from .estimates import differ
+from . import released as released_rules
+from .extraction import extract_answer
+from .numeric import differ
 from .quantities import (
     FUNCTIONS,
     NUMBER_WORDS,
@@ -64,8 +64,8 @@ def strict(predicted: str, gold: str) -> bool:
 
 
 def released(predicted: str, gold: str, *, units: bool = True) -> bool:
-    """Whether the authors' grader accepts `predicted`; see `released_grader.equal`."""
-    return released_grader.equal(predicted, gold, units=units)
+    """Whether the authors' grader accepts `predicted`; see `released.equal`."""
+    return released_rules.equal(predicted, gold, units=units)
 
 
 # ---------------------------------------------------------------- structure
@@ -346,9 +346,9 @@ def grade(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], s
     verdicts: dict[tuple, bool] = {}
     for answer in answers:
         text, gold, choices = answer["text"], answer["gold"], answer["choices"] or []
-        units = answer["benchmark"] not in released_grader.UNITLESS
+        units = answer["benchmark"] not in released_rules.UNITLESS
         predicted = extract_answer(text, choices, answer["finish_reason"] != "length")
-        theirs = released_grader.extract(text, choices)
+        theirs = released_rules.extract(text, choices)
         questions = (
             (("strict", predicted, gold), strict),
             (

@@ -134,14 +134,14 @@ class Worker:
             return self._process.stdout.readline() if selector.select(seconds) else ""
 
     def _start(self) -> None:
-        here = Path(__file__).resolve().parent
+        scripts = Path(__file__).resolve().parents[2]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {here.name}.symbolic import _serve; _serve()"],
+            [sys.executable, "-c", "from jz3.grading.symbolic import _serve; _serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(here.parent), "PYTHONHASHSEED": "0"},
+            env={**os.environ, "PYTHONPATH": str(scripts), "PYTHONHASHSEED": "0"},
         )
         if self._line(_START_SECONDS).strip() != "ready":
             self.close()

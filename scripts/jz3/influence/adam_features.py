@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import torch
 
-from . import io, reference
-from .gradients import Sample, SampleGradients
-from .reference import Checkpoint
+from .. import io
+from . import reference_run
+from .reference_run import Checkpoint
+from .sample_gradients import Sample, SampleGradients
 
 FORMS = ("released", "adam")
 
@@ -65,7 +66,7 @@ class CandidateFeatures:
     """Features of a batch at one checkpoint, whose weights it puts into the model."""
 
     def __init__(self, sample_gradients: SampleGradients, checkpoint: Checkpoint, form: str):
-        reference.set_weights(sample_gradients.model, checkpoint)
+        reference_run.set_weights(sample_gradients.model, checkpoint)
         self.sample_gradients, self.checkpoint, self.form = sample_gradients, checkpoint, form
         self.first, self.second = (
             {name: tensor.flatten().to(sample_gradients.device) for name, tensor in kind.items()}

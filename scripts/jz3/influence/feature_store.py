@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import gradients, io, reference
-from .features import CandidateFeatures, norms
-from .gradients import Sample, SampleGradients
+from .. import io
+from . import reference_run
+from .adam_features import CandidateFeatures, norms
 from .projection import Projector
-from .reference import Checkpoint
+from .reference_run import Checkpoint
+from .sample_gradients import Sample, SampleGradients, batches, weight_shapes
 
 INFO_FILE = "info.json"
 DTYPES = ("float16", "float32")
@@ -43,14 +44,14 @@ def fill(
 ) -> None:
     """Write a store of the samples' features into `folder`, or finish one that was begun.
 
-    form: see `features.adam_feature`. journal (key "batch"): names the batches whose rows are on
-    the disk; batches depend on the samples alone, so a continued store has the same bytes. Raises
-    UserError naming the sample whose loss or gradient is not finite.
+    form: see `adam_features.adam_feature`. journal (key "batch"): names the batches whose rows are
+    on the disk; batches depend on the samples alone, so a continued store has the same bytes.
+    Raises UserError naming the sample whose loss or gradient is not finite.
     """
     shape = len(samples), projector.dimension
     place = {sample.identity: row for row, sample in enumerate(samples)}
     with SampleGradients(model) as sample_gradients:
-        work = gradients.batches(samples, tokens or sample_gradients.batch_tokens)
+        work = batches(samples, tokens or sample_gradients.batch_tokens)
         for checkpoint in checkpoints:
             path = folder / file_of(checkpoint)
             if not path.exists():
@@ -70,9 +71,9 @@ def fill(
     info = {
         "problems": [sample.identity for sample in samples],
         "tokens": [len(sample.input_ids) for sample in samples],
-        "weights": gradients.weight_shapes(model),
+        "weights": weight_shapes(model),
         "projection": projector.described(),
-        "adapters": reference.digests(checkpoints),
+        "adapters": reference_run.digests(checkpoints),
         "feature": form,
         "dtype": dtype,
         "origin": origin,
@@ -111,7 +112,7 @@ class Store:
         self.tokens: list[int] = info["tokens"]
         self.weights: list[list] = info["weights"]
         self.projection: dict = info["projection"]
-        if info["adapters"] != reference.digests(checkpoints):
+        if info["adapters"] != reference_run.digests(checkpoints):
             raise io.UserError(
                 f"{folder}: made with another reference run than"
                 f" {checkpoints[0].directory.parent}. Run store_features again."

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from . import io
+from .. import io
 
 KINDS = ("none", "rademacher", "sjlt")
 _SIGNS = {"cpu": 2**18, "cuda": 2**27}  # entries of the dense matrix that exist at once

@@ -8,7 +8,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from . import gradients, io
+from .. import io
+from .sample_gradients import ADAPTER, lora_weights
 
 ADAPTER_FILE, MOMENTS_FILE, INFO_FILE = "adapter_model.safetensors", "adam.safetensors", "info.json"
 
@@ -52,7 +53,7 @@ class Checkpoint:
 
 def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float) -> None:
     """Write one epoch: the adapter as peft stores it, Adam's moments, the run's numbers."""
-    named = gradients.lora_weights(model)
+    named = lora_weights(model)
     moments, steps = {}, set()
     for name, weight in named.items():
         state = optimizer.state.get(weight)
@@ -67,7 +68,7 @@ def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float)
         weights = {n: w.detach().float().cpu().contiguous() for n, w in named.items()}
         save_file(weights, temporary / ADAPTER_FILE)
         save_file(moments, temporary / MOMENTS_FILE)
-        configuration = model.peft_config[gradients.ADAPTER].to_dict()
+        configuration = model.peft_config[ADAPTER].to_dict()
         # peft's own writer would keep a path of this machine and sets in random order.
         configuration |= {"base_model_name_or_path": "", "inference_mode": True}
         configuration = {
@@ -122,7 +123,7 @@ def digests(checkpoints: list[Checkpoint]) -> dict[str, str]:
 
 def set_weights(model, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's LoRA weights into `model`; UserError where they do not fit."""
-    weights = gradients.lora_weights(model)
+    weights = lora_weights(model)
     stored = load_file(checkpoint.directory / ADAPTER_FILE)
     check_weights(
         [[name, list(weight.shape)] for name, weight in weights.items()],

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from . import io, packing
+from .. import io
+from ..training import packing
 
 ADAPTER = "default"  # the name peft gives to a model's only adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

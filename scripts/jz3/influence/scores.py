@@ -7,7 +7,7 @@ checkpoints i with mean learning rates e_i, and a subtask t with target problems
 
 where gradient_i is the plain gradient of the LoRA weights and feature_i(z) the update that Adam
 would make for z alone, with its moments at checkpoint i. Each subtask is one direction per
-checkpoint (`directions`), so the products are taken as each gradient is made (`score`: no
+checkpoint (`target_directions`), so the products are taken as each gradient is made (`score`: no
 projection, no store), or with features that were projected and stored before (`score_stored`: for
 other targets later). `selection` makes one number of the subtasks' scores, and chooses.
 
@@ -20,12 +20,12 @@ from collections.abc import Callable
 
 import torch
 
-from . import gradients, io
-from .directions import Directions
+from .. import io
+from .adam_features import CandidateFeatures, norms
 from .feature_store import Store
-from .features import CandidateFeatures, norms
-from .gradients import Sample, SampleGradients
-from .reference import Checkpoint
+from .reference_run import Checkpoint
+from .sample_gradients import Sample, SampleGradients, batches, weight_shapes
+from .target_directions import Directions
 
 _ROWS = 4096  # of a store, read at once
 
@@ -59,13 +59,13 @@ def score(
 ) -> dict[Sample, list[float]]:
     """Score of each sample for each subtask of `directions`, without projection.
 
-    `form`: see `features.adam_feature`. `journal` (key "batch") keeps the cosines of finished
+    `form`: see `adam_features.adam_feature`. `journal` (key "batch") keeps the cosines of finished
     batches, of at most `tokens` tokens (0: as is best for the device); batches depend on the
     samples alone, so a continued run gives the same bits. Raises UserError naming the sample whose
     loss or gradient is not finite.
     """
     with SampleGradients(model) as sample_gradients:
-        work = gradients.batches(samples, tokens or sample_gradients.batch_tokens)
+        work = batches(samples, tokens or sample_gradients.batch_tokens)
         for checkpoint in checkpoints:
             cosines = None
             for number, batch in enumerate(work):
@@ -92,7 +92,7 @@ class _Cosines:
     def __init__(self, sample_gradients, checkpoint: Checkpoint, directions: Directions, form: str):
         self.features = CandidateFeatures(sample_gradients, checkpoint, form)
         self.device = sample_gradients.device
-        shapes = gradients.weight_shapes(sample_gradients.model)
+        shapes = weight_shapes(sample_gradients.model)
         pieces = directions.at(checkpoint).to(self.device)
         pieces = pieces.split([rows * columns for _, (rows, columns) in shapes], dim=1)
         self.targets = {name: piece for (name, _), piece in zip(shapes, pieces, strict=True)}

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from . import io
+from .. import io
 
 AGGREGATES = ("max", "mean")
 

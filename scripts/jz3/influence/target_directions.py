@@ -17,10 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from . import features, gradients, io, reference
-from .gradients import Sample, SampleGradients
+from .. import io
+from . import adam_features, reference_run
 from .projection import Projector
-from .reference import Checkpoint
+from .reference_run import Checkpoint
+from .sample_gradients import Sample, SampleGradients, batches, size, weight_shapes
 
 BATCH_TOKENS = 1024  # computed together: the whole gradients of a batch are held
 SAVE_SECONDS = 30  # between saves of an unfinished subtask's sum
@@ -46,15 +47,15 @@ def target_directions(
     `advance(n)` is told of every n samples done; `tokens`: of a batch (0: as is best). Raises
     UserError naming the sample whose loss or gradient is not finite.
     """
-    shapes = gradients.weight_shapes(model)
-    whole = gradients.size(shapes) if projector is None else projector.dimension
+    shapes = weight_shapes(model)
+    whole = size(shapes) if projector is None else projector.dimension
     sums = {}
     with SampleGradients(model) as sample_gradients:
         for checkpoint in checkpoints:
-            reference.set_weights(model, checkpoint)
+            reference_run.set_weights(model, checkpoint)
             for number, chosen in enumerate(samples.values()):
                 path = state / f"epoch-{checkpoint.epoch}.{number}.safetensors"
-                work = gradients.batches(chosen, tokens or BATCH_TOKENS)
+                work = batches(chosen, tokens or BATCH_TOKENS)
                 total, done = _read_sum(path, whole)
                 total = total.to(sample_gradients.device)
                 advance(sum(len(batch) for batch in work[:done]))
@@ -83,7 +84,7 @@ def target_directions(
         "problems": [len(chosen) for chosen in samples.values()],
         "weights": shapes,
         "projection": projector and projector.described(),
-        "adapters": reference.digests(checkpoints),
+        "adapters": reference_run.digests(checkpoints),
         "origin": origin,
     }
     with io.atomic(output) as temporary:
@@ -91,9 +92,9 @@ def target_directions(
         save_file(tensors, temporary, {"jz3": json.dumps(description, sort_keys=True)})
 
 
-def _read_sum(path: Path, size: int) -> tuple[torch.Tensor, int]:
+def _read_sum(path: Path, length: int) -> tuple[torch.Tensor, int]:
     if not path.exists():
-        return torch.zeros(size, dtype=torch.float64), 0
+        return torch.zeros(length, dtype=torch.float64), 0
     with safe_open(path, "pt") as file:
         return file.get_tensor("sum"), int(file.metadata()["batches"])
 
@@ -105,7 +106,7 @@ def _unit_gradients(
     found: dict[str, torch.Tensor] = {}
     sample_gradients(batch, lambda name, gradient: found.update({name: gradient.flatten(1)}))
     squares = sum(found[name].double().square().sum(1) for name, _ in shapes)
-    scale = 1 / features.norms(squares, batch)
+    scale = 1 / adam_features.norms(squares, batch)
     return torch.cat([scale @ found.pop(name).double() for name, _ in shapes])
 
 
@@ -117,13 +118,13 @@ def _projected_units(
         len(batch), projector.dimension, dtype=torch.float64, device=sample_gradients.device
     )
     sample_gradients(batch, lambda name, gradient: made.add_(projector(name, gradient.flatten(1))))
-    return (1 / features.norms(made.square().sum(1), batch)) @ made
+    return (1 / adam_features.norms(made.square().sum(1), batch)) @ made
 
 
 class Directions:
     """The file that `target_directions` wrote, checked against a reference and what it meets.
 
-    shapes: of the LoRA weights (`gradients.weight_shapes`); projection: of the candidates'
+    shapes: of the LoRA weights (`sample_gradients.weight_shapes`); projection: of the candidates'
     features (`Projector.described`), None for none. Raises UserError where the file was made with
     another reference, other LoRA weights or another projection.
     """
@@ -146,8 +147,8 @@ class Directions:
                 f"{path}: not a file of target gradients. Delete and rerun."
             ) from None
         self.subtasks: list[str] = described["subtasks"]
-        reference.check_weights(shapes, described["weights"], f"{path}: other LoRA weights")
-        if described["adapters"] != reference.digests(checkpoints):
+        reference_run.check_weights(shapes, described["weights"], f"{path}: other LoRA weights")
+        if described["adapters"] != reference_run.digests(checkpoints):
             raise io.UserError(
                 f"{path}: made with another reference run than"
                 f" {checkpoints[0].directory.parent}. Run target_gradients again."

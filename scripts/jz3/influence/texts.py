@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from . import io, templates
-from .examples import worked_example
+from .. import io, templates
+from ..training.examples import worked_example
 
 
 def share_of(rows: list[dict], share: float, seed: int) -> list[dict]:

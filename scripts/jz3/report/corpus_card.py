@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import mean, median
 
-from .grids import escape_markdown
-from .io import digest
+from ..io import digest
+from ..tables.text_table import escape_markdown
 
 SHOWN = 3
 # Why a problem was left out, in the words of a reader (statuses of records.PROBLEMS).

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import costs
-from .grids import interval, number, short
-from .published import AVERAGE
-from .tables import NOT_RUN, OURS
+from ..tables import costs
+from ..tables.published import AVERAGE
+from ..tables.score_table import NOT_RUN, OURS
+from ..tables.text_table import interval, number, short
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHOWN = ("snakemake", "torch", "transformers", "vllm", "pyarrow", "math-verify", "sympy")
 COMPARED = ("within noise", "above", "below")
 

@@ -1,6 +1,6 @@
 """Figures as SVG: same input, same bytes; text stays text; three inks that the report can recolour.
 
-A figure by itself is dark on white. `report` replaces the inks by the page's own colours, so that
+A figure by itself is dark on white. `page` replaces the inks by the page's own colours, so that
 the same file reads well in dark mode.
 """
 
@@ -19,9 +19,20 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .inks import BLUE, FAINT, INK, PAPER_INK, QUIET
-from .io import UserError, read_json_lines, rng, write_text
-from .tables import AVERAGE, OURS, PAPER
+from ..io import UserError, read_json_lines, rng, write_text
+from ..tables.score_table import AVERAGE, OURS, PAPER
+
+# The inks that the report exchanges for its page's colours (light or dark). Each value is used for
+# nothing else; hence a white that is not quite white.
+PAPER_INK, INK, QUIET, FAINT = "#fffffe", "#1f2329", "#6e7782", "#d3d8de"
+BLUE = "#0072b2"  # the one colour of the set that is too dark for a dark page
+PAGE_COLOURS = {
+    PAPER_INK: "var(--page)",
+    INK: "var(--ink)",
+    QUIET: "var(--quiet)",
+    FAINT: "var(--faint)",
+    BLUE: "var(--blue)",
+}
 
 # Okabe and Ito's set, without its yellow and black: told apart with any colour vision and legible
 # on white and on near-black.
@@ -78,7 +89,7 @@ def save(path: str | Path, height: float, draw: Callable[[Figure], None]) -> Non
 def scores(path: str | Path, rows: Sequence[dict[str, str]]) -> None:
     """One panel per benchmark: our models as dots with intervals, the paper's values in grey.
 
-    rows: of one table (`tables.read_csv`). The value published for the very model that a row
+    rows: of one table (`score_table.read_csv`). The value published for the very model that a row
     replicates is a tall grey tick in that row; all published values are grey ticks below. Each
     panel shows the range that its own values need, so that intervals of a point or two are seen.
     """

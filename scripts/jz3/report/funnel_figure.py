@@ -7,9 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import COLOURS, save
-from .inks import FAINT, INK, QUIET
-from .io import UserError, read_json
+from ..io import UserError, read_json
+from .figures import COLOURS, FAINT, INK, QUIET, save
 
 # Of corpus/funnel.json: what becomes of the pieces cut from a source's documents. Their order, as
 # in the legend, tells them apart where colours do not.

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import draws, io, records, selection
-from .grids import escape_markdown
+from .. import io, records
+from ..corpus import sampling
+from ..influence import selection
+from ..tables.text_table import escape_markdown
 
 EXTREMES = 10  # highest and lowest passages
 SHOWN = 280  # characters of a text in a table; the summary has all
@@ -71,7 +73,7 @@ def texts_of(
     candidates: str | Path, passages: str | Path, rows: Sequence[dict]
 ) -> dict[str, dict[str, str]]:
     """question, solution and passage of scored problems, by problem_id, from their two tables."""
-    sources = draws.passages_of(passages, {row["passage_id"] for row in rows})
+    sources = sampling.passages_of(passages, {row["passage_id"] for row in rows})
     wanted = {row["problem_id"] for row in rows}
     columns = ["problem_id", "passage_id", "question", "solution"]
     return {

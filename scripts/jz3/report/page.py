@@ -16,21 +16,13 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from . import (
-    costs,
-    evidence,
-    grids,
-    influence_card,
-    influence_table,
-    markdown_html,
-    report_facts,
-    table_text,
-    tables,
-)
-from .inks import PAGE_COLOURS
-from .io import UserError, read_json, table_origin
+from ..io import UserError, read_json, table_origin
+from ..tables import costs, influence_table, score_table, sidecar, text_table
+from ..tables.layout import layout
+from . import facts, influence_card, markdown_html
+from .figures import PAGE_COLOURS
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "rules" / "report" / "report.html.j2"
+TEMPLATE = Path(__file__).resolve().parents[3] / "rules" / "report" / "report.html.j2"
 LARGEST = 5_000_000  # bytes of the page
 LONGEST = 3000  # characters of one text shown
 MOST_ROWS = 60  # of one list of disagreements
@@ -57,25 +49,27 @@ def render(
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    table_rows = [tables.read_csv(path) for path in table_files]
-    sheets = [table_text.layout(rows) for rows in table_rows]
+    table_rows = [score_table.read_csv(path) for path in table_files]
+    sheets = [layout(rows) for rows in table_rows]
     run_files = {Path(path).stem: path for path in run_table_files}
-    cost_rows = grids.read_csv(run_files["cost"], costs.CSV_COLUMNS) if "cost" in run_files else []
+    cost_rows = (
+        text_table.read_csv(run_files["cost"], costs.CSV_COLUMNS) if "cost" in run_files else []
+    )
     influence_rows = (
         influence_table.read_csv(run_files["influence"]) if "influence" in run_files else []
     )
     counts = [read_json(path) for path in funnel_files]
-    sidecars = [evidence.read(path) for path in sidecar_files]
-    behind = report_facts.evidence(sidecars)
+    sidecars = [sidecar.read(path) for path in sidecar_files]
+    behind = facts.evidence(sidecars)
     products = [*score_files, *candidate_files]
     page = environment.from_string(_text(TEMPLATE)).render(
         name=name,
         kind=kind_of_run(configuration),
-        glance=report_facts.glance(table_rows, counts, cost_rows),
+        glance=facts.glance(table_rows, counts, cost_rows),
         sheets=sheets,
         places={row["name"]: f"file-{place}" for place, row in enumerate(behind, 1)},
         behind=behind,
-        makers=report_facts.makers(sidecars),
+        makers=facts.makers(sidecars),
         figures=_figures(figure_files, [sheet.name for sheet in sheets]),
         funnels=[
             {"name": _label(path), "parts": funnel(part)}
@@ -89,7 +83,7 @@ def render(
         cards=[_card(path) for path in card_files],
         disagreements=_disagreements(disagreement_files),
         origins=[{"name": _label(path), "text": _origin(path)} for path in products],
-        environment=report_facts.environment(),
+        environment=facts.environment(),
         packages=_packages(products),
         configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
     )
@@ -313,7 +307,7 @@ def _disagreements(files: Sequence[Path]) -> dict[str, Any]:
     for path in map(Path, files):
         run = "/".join(path.parts[-4:-1])
         lines = list(csv.DictReader(text_io.StringIO(_text(path), newline="")))
-        only = [sum(line.get(name) == "True" for line in lines) for name in tables.GRADERS]
+        only = [sum(line.get(name) == "True" for line in lines) for name in score_table.GRADERS]
         counts.append([run, str(len(lines)), *map(str, only)])
         for line in lines:
             header += [key for key in line if key is not None and key not in header]

@@ -13,8 +13,8 @@ import os
 import shutil
 from pathlib import Path
 
-from . import io, program
-from .io import UserError
+from .. import io, program
+from ..io import UserError
 
 KINDS = ("gguf", "hub", "local", "random")
 # What belongs to a plain checkpoint. Other files of a repository (pickled or consolidated
@@ -275,7 +275,7 @@ def _own_tokenizer(vocabulary: int, name: str):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from . import word_problems
+    from ..benchmarks import word_problems
 
     special = [_PAD, _BEGIN, _END]
     smallest = len(special) + 256

@@ -29,8 +29,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import io, program
-from .io import UserError
+from .. import io, program
+from ..io import UserError
 
 _CHUNK = 1 << 20
 _CONNECT_SECONDS = 5  # an unreachable place must not hold up the next one

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import io
+from .. import io
 
 _WORD = re.compile(r"[^\W_]+")
 _SHORTEST = 3  # words; a shorter test question says nothing by being contained

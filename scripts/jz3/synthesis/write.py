@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import io, records
-from .generation import Generated, Request, Sampling, generate_journalled, open_engine
-from .prompts import answer_of, parse_completion
+from .. import io, records
+from ..generation import Generated, Request, Sampling, generate_journalled, open_engine
+from ..prompts import answer_of, parse_completion
 
 
 def problem_row(prompt: dict[str, Any], generated: Generated) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from . import grids
-from .grids import Grid, number, short
-from .io import UserError, read_json_lines
-from .teacher_journal import NANO, TeacherJournal
+from ..distillation.journal import NANO, TeacherJournal
+from ..io import UserError, read_json_lines
+from . import text_table
+from .text_table import Grid, number, short
 
 # Beside planning, and the tables that show the costs.
 STAGES = (
@@ -168,7 +168,7 @@ def _timing(path: Path) -> list[dict[str, float]]:
 
 
 def to_rows(costs: list[Cost], gpu_hour_dollars: float) -> list[dict[str, Any]]:
-    """Rows for `grids.to_csv`: the costs and their total, with the price of the GPU time."""
+    """Rows for `text_table.to_csv`: the costs and their total, with the price of the GPU time."""
     total = Cost(TOTAL, "", "")
     for cost in costs:
         for name in COLUMNS[3:]:
@@ -246,7 +246,7 @@ def text_forms(rows: list[dict[str, Any]], strays: int) -> dict[str, str]:
     text = [{key: str(value) for key, value in row.items()} for row in rows]
     grid = layout(text, strays)
     return {
-        "csv": grids.to_csv(rows, CSV_COLUMNS),
-        "markdown": grids.markdown(grid, 1),
-        "latex": grids.NEEDS + grids.latex(grid, "cost", (len(rows) - 1,)),
+        "csv": text_table.to_csv(rows, CSV_COLUMNS),
+        "markdown": text_table.markdown(grid, 1),
+        "latex": text_table.NEEDS + text_table.latex(grid, "cost", (len(rows) - 1,)),
     }

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from . import grids
-from .grids import Grid
-from .io import rng
-from .statistics import bootstrap_means, wilson
+from ..io import rng
+from . import text_table
+from .intervals import bootstrap_means, wilson
+from .text_table import Grid
 
 # Scores have no unit: `mean` with its bootstrap interval, median and tenths are in the scores' own
 # measure. best: problems of the group among the best tenth of its influence run; share, low, high:
@@ -57,12 +57,12 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> str:
     shown = [
         {key: f"{v:.7g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows
     ]
-    return grids.to_csv(shown, COLUMNS)
+    return text_table.to_csv(shown, COLUMNS)
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows that `to_csv` wrote. Raises UserError if the file is none."""
-    return grids.read_csv(path, COLUMNS)
+    return text_table.read_csv(path, COLUMNS)
 
 
 def _score(text: str | float) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from . import grids
-from .grids import Grid, chance, interval, number
+from . import text_table
 from .published import AVERAGE
-from .tables import GRADERS, METRICS, NOT_RUN, OURS, PAPER
+from .score_table import GRADERS, METRICS, NOT_RUN, OURS, PAPER
+from .text_table import Grid, chance, interval, number
 
 MODES = {"cot": "natural-language solutions", "tool": "solutions by program"}
 RULES = {"strict": "this workflow's strict rules", "released": "the authors' released rules"}
@@ -56,7 +56,7 @@ class Sheet:
 
 
 def layout(rows: Sequence[dict[str, str]]) -> Sheet:
-    """Arrange the rows of one table (`tables.build`, `tables.read_csv`)."""
+    """Arrange the rows of one table (`score_table.build`, `score_table.read_csv`)."""
     ours = [row for row in rows if row["kind"] == OURS]
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in ours))
     by_model: dict[tuple[str, str], list[dict]] = {}
@@ -218,7 +218,10 @@ def _verdict_notes(rows: Sequence[dict]) -> list[str]:
 
 def markdown(sheet: Sheet) -> str:
     """The table as GitHub-flavoured Markdown."""
-    parts = [grids.markdown(sheet.grid(counts=True), 1), *map(grids.markdown, sheet.comparisons)]
+    parts = [
+        text_table.markdown(sheet.grid(counts=True), 1),
+        *map(text_table.markdown, sheet.comparisons),
+    ]
     return "\n".join(parts)
 
 
@@ -226,8 +229,8 @@ def latex(sheet: Sheet) -> str:
     """The table as a LaTeX fragment; it needs `\\usepackage{booktabs}` and nothing else."""
     kinds = [line.kind for line in sheet.lines]
     turn = kinds.index(OURS)
-    parts = [grids.latex(sheet.grid(counts=False), sheet.name, (turn,) if turn else ())]
+    parts = [text_table.latex(sheet.grid(counts=False), sheet.name, (turn,) if turn else ())]
     for number_, part in enumerate(sheet.comparisons, 1):
         part = Grid(f"Table {sheet.name}: {part.title}", part.header, part.rows, part.left)
-        parts.append(grids.latex(part, f"{sheet.name}-{number_}"))
-    return grids.NEEDS + "\n".join(parts)
+        parts.append(text_table.latex(part, f"{sheet.name}-{number_}"))
+    return text_table.NEEDS + "\n".join(parts)

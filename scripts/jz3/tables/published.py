@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .io import UserError, did_you_mean
+from ..io import UserError, did_you_mean
 
 AVERAGE = "average"
 _FIXED = ("model", AVERAGE, "source", "note")

@@ -1,7 +1,7 @@
 """Result tables as rows of numbers: what was published, what we measured, and how they differ.
 
 A table is tidy: one row per model and benchmark, every measured number with the grades file it
-came from and that file's digest. `table_text` lays the same rows out for readers.
+came from and that file's digest. `layout` lays the same rows out for readers.
 """
 
 import math
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from . import grids, sampling_metrics, statistics
-from .io import UserError, did_you_mean, digest, file_digest, read_rows, rng
+from ..evaluation import sampling_metrics
+from ..io import UserError, did_you_mean, digest, file_digest, read_rows, rng
+from ..records import GRADES
+from . import intervals, text_table
 from .published import AVERAGE, Published, read_published
-from .records import GRADES
 
 # kind: "paper" | "this run" | "not run" (published, and no benchmark of this table). score, low,
 # high, paper in percent; difference (ours - paper) and gain (against the table's first model) in
@@ -233,7 +234,7 @@ def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
     cell = {
         key: f"{100 * value:.4f}"
         for *keys, cells in shares
-        for key, value in zip(keys, statistics.macro_average(cells, level), strict=True)
+        for key, value in zip(keys, intervals.macro_average(cells, level), strict=True)
     }
     cell |= {"grader": recipe["verdict"], "confidence": recipe["confidence"]}
     if benchmark == AVERAGE:
@@ -266,10 +267,10 @@ def _chances(measured: dict, recipe: dict) -> dict[tuple[str, str], float]:
     first, *others = recipe["models"]
     pairs = [(model, benchmark) for model in others for benchmark in recipe["benchmarks"]]
     raw = [
-        statistics.sign_flip(_differences(measured[model, benchmark], measured[first, benchmark]))
+        intervals.sign_flip(_differences(measured[model, benchmark], measured[first, benchmark]))
         for model, benchmark in pairs
     ]
-    return dict(zip(pairs, statistics.holm(raw), strict=True))
+    return dict(zip(pairs, intervals.holm(raw), strict=True))
 
 
 def _gain(measured: dict, name: str, model: str, benchmark: str, recipe: dict, seed: int) -> dict:
@@ -283,7 +284,7 @@ def _gain(measured: dict, name: str, model: str, benchmark: str, recipe: dict, s
             unit = math.lcm(pair[0].samples, pair[1].samples)
             parts.append([difference / unit for difference in _differences(*pair)])
     random = rng(seed, "gain", name, model, benchmark)
-    gain = statistics.paired_bootstrap(parts, recipe["confidence"], random)
+    gain = intervals.paired_bootstrap(parts, recipe["confidence"], random)
     names = ("gain", "gain_low", "gain_high")
     return {key: f"{100 * value:.4f}" for key, value in zip(names, gain, strict=True)}
 
@@ -311,12 +312,12 @@ def _compare(cell: dict, paper: float | str) -> dict:
 
 def to_csv(rows: Sequence[dict[str, str]]) -> str:
     """The rows as CSV text with a header."""
-    return grids.to_csv(rows, COLUMNS)
+    return text_table.to_csv(rows, COLUMNS)
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
-    rows = grids.read_csv(path, COLUMNS)
+    rows = text_table.read_csv(path, COLUMNS)
     for before, after in pairwise(rows):
         if before["table"] != after["table"]:
             raise UserError(f"{path}: holds more than one table; build it again.")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .io import UserError, file_digest, provenance, read_json, table_origin
+from ..io import UserError, file_digest, provenance, read_json, table_origin
 from .published import AVERAGE
-from .tables import OURS, PAPER
+from .score_table import OURS, PAPER
 
 
 def of_table(
@@ -18,7 +18,7 @@ def of_table(
 ) -> dict[str, Any]:
     """The sidecar of a table: per number its files, per file its digest and what made it.
 
-    rows: of `tables.build`; grades: the grades files, each beside the answers.parquet that it
+    rows: of `score_table.build`; grades: the grades files, each beside the answers.parquet that it
     grades. Raises UserError where those answers are absent.
 
     {"table", "caption", "made_by", "published": {"file", "sha256"} or null,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .io import UserError
+from ..io import UserError
 
 
 @dataclass

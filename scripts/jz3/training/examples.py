@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import io
-from .records import BENCHMARK, PROBLEMS
-from .templates import question_text
+from .. import io
+from ..records import BENCHMARK, PROBLEMS
+from ..templates import question_text
 
 
 def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """transformers' Trainer, bent to packed sequences: loss, order, schedule, history, resume.
 
-Internal to `training`, whose `train` is the way in.
+Internal to `train`, which is the way in.
 """
 
 import inspect
@@ -18,7 +18,8 @@ import torch
 import transformers
 from torch.utils.data import Sampler
 
-from . import io, schedules
+from .. import io
+from . import schedules
 from .packing import IGNORED
 
 _COMPLETE = "complete"  # a checkpoint without this file was torn by a kill

@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .io import UserError, did_you_mean
-from .records import PACKS
+from ..io import UserError, did_you_mean
+from ..records import PACKS
 
 IGNORED = -100  # label of a token whose prediction is not trained
 _TOGETHER = 1000  # texts tokenised by one call; packs in one row group

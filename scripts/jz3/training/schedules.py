@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from .io import UserError, did_you_mean, digest
+from ..io import UserError, did_you_mean, digest
 
 SCHEDULES = ("cosine", "linear", "wsd")
 

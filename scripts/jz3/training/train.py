@@ -21,9 +21,10 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from . import attention, io, schedules
+from .. import io
+from ..program import Progress, say
+from . import attention, schedules
 from .pack_trainer import PackTrainer
-from .program import Progress, say
 
 LONGEST_WAIT = timedelta(hours=3)  # for another process; the state of 8x7B has 560 GB
 ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to stop

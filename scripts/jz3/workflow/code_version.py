@@ -8,7 +8,7 @@ import ast
 import functools
 from pathlib import Path
 
-from .io import UserError, did_you_mean, digest
+from ..io import UserError, did_you_mean, digest
 
 
 def code_version(program: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 
-from .io import did_you_mean
+from ..io import did_you_mean
 
 # What each kind of checkpoint needs beside `kind` and `parameters`.
 _CHECKPOINT_KEYS = {

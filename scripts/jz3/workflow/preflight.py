@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import execution, workload
+from ..execution import programs
+from . import workload
 
 STATES = ("ok", "warn", "fail")
 PACKAGES = {
@@ -176,7 +177,7 @@ def storage(results: Path, wanted: float) -> Iterator[Finding]:
 
 def isolation() -> Iterator[Finding]:
     """Whether model-written programs can be confined here."""
-    found = execution.isolation()
+    found = programs.isolation()
     yield judged(
         "sandbox",
         found == "seccomp",

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from . import io
+from .. import io
 
 TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16

@@ -10,7 +10,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from .io import UserError
+from ..io import UserError
 
 PREFIX = "jz3_"  # of job names: slurm-jobname-prefix in profiles/slurm/profile.yaml
 

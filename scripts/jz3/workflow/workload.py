@@ -7,7 +7,8 @@ is announced is what is asked for. The configuration's `sizing` says how long te
 from collections.abc import Iterable
 from typing import Any
 
-from . import io, sharing
+from .. import io
+from . import sharing
 from .sizing import (
     PROGRAM_MB,
     WEIGHT_BYTES,

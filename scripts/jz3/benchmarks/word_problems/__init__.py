@@ -4,7 +4,7 @@ Our own, in the style of primary-school books: a small training target and test 
 redistributed. No problem or wording comes from a published benchmark.
 """
 
-from ..io import UserError, did_you_mean, digest, rng
+from ...io import UserError, did_you_mean, digest, rng
 from .counting import COUNTING
 from .engine import Template, write
 from .measure import MEASURE

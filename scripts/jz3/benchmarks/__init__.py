@@ -1,0 +1,1 @@
+"""Problem sets, of any shape as one table (`prepare`), and word problems of our own."""

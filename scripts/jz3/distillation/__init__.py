@@ -1,0 +1,1 @@
+"""A teacher model writes problems: asking it, the journal of its answers, a server for it."""

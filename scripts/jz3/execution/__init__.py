@@ -1,0 +1,1 @@
+"""Programs that a model wrote, run under limits: many at once, each in a sandbox of its own."""

@@ -1,0 +1,1 @@
+"""What is there before all else: files by their content, and models as plain checkpoints."""

@@ -1,0 +1,1 @@
+"""Result tables: scores beside published ones, costs, influence; intervals, text and origins."""

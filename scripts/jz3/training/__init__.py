@@ -1,0 +1,1 @@
+"""From texts to a trained model: examples, packs, attention inside documents, the trainer."""
