@@ -15,6 +15,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
+from jz3 import processor
 from jz3.io import UserError, digest
 from jz3.workflow import sharing, sizing, slurm_jobs, workload
 from jz3.workflow.code_version import code_version as digest_of_program
@@ -52,7 +53,12 @@ OWN_PATH = (
     if workflow.deployment_settings.deployment_method
     else f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 )
-shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1; {OWN_PATH}")
+# Threads that wait for each other give their core up soon: beside other work they would spin most of
+# its time away (docs/performance.md).
+shell.prefix(
+    "set -euo pipefail; export HF_HUB_OFFLINE=1 GOMP_SPINCOUNT=${{GOMP_SPINCOUNT:-1000}};"
+    f" {OWN_PATH}"
+)
 
 
 def names(section):
@@ -115,15 +121,24 @@ def option(flag, paths):
 CPUS_PER_GPU = 4
 
 
-def numerics():
-    """Settings of programs that compute with torch."""
-    return {key: config["compute"][key] for key in ("threads", "dtype")}
+def numerics(work="train"):
+    """Settings of programs that compute with torch; work: train | generate.
+
+    The number type is the one that `auto` means on this machine, so that products which another
+    kind of processor made are made again rather than mixed with its own.
+    """
+    return {
+        "threads": config["compute"]["threads"],
+        "dtype": processor.resolve(
+            config["compute"]["dtype"], config["compute"]["gpus"][work]
+        ),
+    }
 
 
 def generation():
     """Settings of programs that generate text."""
     return {
-        **numerics(),
+        **numerics("generate"),
         "engine": config["compute"]["generation"],
         "batch": config["compute"]["batch"],
     }

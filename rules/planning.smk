@@ -68,10 +68,11 @@ rule admit_jobs:
     conda:
         "../envs/workflow.yaml"
     params:
+        recipe=lambda wc: canonical({"dtype": node_request(wc)["dtype"]}),
         code=code_version("admit_jobs.py"),
     shell:
-        "python scripts/admit_jobs.py --findings {input.findings:q} --code {params.code:q}"
-        " --log {log:q}"
+        "python scripts/admit_jobs.py --findings {input.findings:q} --recipe {params.recipe:q}"
+        " --code {params.code:q} --log {log:q}"
 
 
 rule preflight:

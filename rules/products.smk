@@ -478,6 +478,6 @@ def node_request(wildcards):
         "disk": sum(work.disk for work in PLAN.values())
         + workload.state_bytes(PLAN.values()),
         "gpu_memory_gb": config["sizing"]["gpu_memory_gb"],
-        "dtype": config["compute"]["dtype"],
+        "dtype": numerics("train" if wildcards.kind == "train" else "generate")["dtype"],
         "engine": config["compute"]["generation"],
     }

@@ -70,7 +70,7 @@ rule fetch_model:
         recipe=lambda wc: canonical(
             {
                 **config["checkpoints"][wc.checkpoint],
-                "dtype": config["compute"]["dtype"],
+                "dtype": numerics()["dtype"],
             }
         ),
         code=code_version("fetch_model.py"),

@@ -11,6 +11,11 @@ def main(options) -> None:
     report = io.read_json(options.findings)
     for line in preflight.lines(report):
         program.say(line)
+    if (there := report["dtype"]) != options.recipe["dtype"]:
+        raise io.UserError(
+            f"compute.dtype: auto is {options.recipe['dtype']} on this machine and {there} on"
+            f" {report['host']}; what is made there would be out of date here. Name one of them."
+        )
     if wrong := preflight.failures(report):
         raise io.UserError(
             f"{report['host']} cannot run the {report['kind']} jobs: {' | '.join(wrong)}"

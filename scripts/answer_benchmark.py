@@ -29,7 +29,9 @@ def main(options: argparse.Namespace) -> None:
     problems = io.read_rows(options.benchmark, records.BENCHMARK)
     shots = read_shots(options.shots, recipe["shots"]) if options.shots else []
     inputs = [options.benchmark, options.model, *([options.shots] if options.shots else [])]
-    origin = io.provenance("answer_benchmark", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "answer_benchmark", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     state = None
     if options.state:
         state = io.resume_directory(options.state, [origin, recipe, mode])

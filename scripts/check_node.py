@@ -28,7 +28,8 @@ def main(options) -> None:
     if kind in ("evaluate", "vllm"):
         checks.append(preflight.isolation)
     found = preflight.examine(checks)
-    io.write_json(options.output, {"kind": kind, "host": socket.gethostname(), "findings": found})
+    report = {"kind": kind, "host": socket.gethostname(), "findings": found}
+    io.write_json(options.output, report | {"dtype": wanted["dtype"]})
 
 
 if __name__ == "__main__":

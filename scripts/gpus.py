@@ -109,6 +109,9 @@ def main() -> None:
     count = options.gpus // options.nodes
     devices = lease(count)[0] if count else []
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    if not count:  # on a processor: freed memory is used again, not handed back and zeroed anew
+        os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
+        os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 40))
     command = [sys.executable]
     # vLLM starts its own processes.
     if (count > 1 or options.nodes > 1) and "train_" in Path(options.program[0]).name:

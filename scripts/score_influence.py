@@ -26,7 +26,9 @@ def main(options) -> None:
     checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     source = options.features or options.base
     inputs = [options.candidates, options.reference, source, options.gradients]
-    origin = io.provenance("score_influence", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "score_influence", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     if options.features:
         subtasks, scored = from_store(options, checkpoints)
     else:

@@ -30,7 +30,9 @@ def main(options) -> None:
     rows = shard_of(rows, options.shard, recipe["shards"])
     checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     inputs = [options.candidates, options.reference, options.base]
-    origin = io.provenance("store_features", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "store_features", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)

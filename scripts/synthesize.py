@@ -19,7 +19,9 @@ def main(options):
     what = f"shard {options.prompts.stem}"
     rows = write_problems(asked, options.synthesizer, options.recipe, options.seed, journal, what)
     program.say(f"{what}: {count_statuses(rows)}")
-    origin = io.provenance("synthesize.py", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "synthesize.py", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     io.write_table(options.output, rows, PROBLEMS, origin)
 
 

@@ -47,7 +47,9 @@ def main(options):
             f"{options.synthesizer}: none of its {len(rows)} completions is a whole problem"
             f" ({counts}). Train it on more pairs or for more epochs, or raise max_new_tokens."
         )
-    origin = io.provenance("synthesize_candidates.py", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "synthesize_candidates.py", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     io.write_table(options.output, rows, PROBLEMS, origin)
 
 

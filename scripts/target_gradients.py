@@ -33,7 +33,9 @@ def main(options) -> None:
         options.seed,
     )
     inputs = [*options.targets, options.reference, options.base]
-    origin = io.provenance("target_gradients", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "target_gradients", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     tables = [io.file_digest(path) for path in options.targets]  # equal names are usual here
     with program.unfinished(options.state, [recipe, origin, tables]) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])

@@ -28,7 +28,9 @@ def main(options) -> None:
     rows = kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
     chosen = share_of(rows, recipe["share"], options.seed)
     inputs = [options.candidates, options.base]
-    origin = io.provenance("train_reference", options.code, inputs, options.seed)
+    origin = io.provenance(
+        "train_reference", options.code, inputs, options.seed, options.recipe["dtype"]
+    )
     with program.unfinished(options.state, [recipe, origin]) as state:
         model, tokenizer = sample_gradients.load_model(options.base, "float32")
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)

@@ -110,11 +110,15 @@ def read_json(path: str | Path) -> Any:
 
 
 def provenance(
-    program: str, code: str = "", inputs: Iterable[str | Path] = (), seed: int | None = None
+    program: str,
+    code: str = "",
+    inputs: Iterable[str | Path] = (),
+    seed: int | None = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """What made a product: program, code digest, input digests, seed, package versions.
 
-    Holds no time, host or absolute path, so that equal runs give equal bytes.
+    dtype: the type that a model computed in, where one did. Holds no time, host or absolute path, so that equal runs give equal bytes.
     """
     versions = {}
     for package in ("torch", "transformers", "peft", "pyarrow", "numpy"):
@@ -133,6 +137,7 @@ def provenance(
         },
         "seed": seed,
         "packages": versions,
+        **({"dtype": dtype} if dtype else {}),
     }
 
 

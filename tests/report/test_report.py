@@ -48,7 +48,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     random = rng(1, "run")
     models = ["base", "finetuned", "jiuzhang"]
     chances = {"base": 0.05, "finetuned": 0.16, "jiuzhang": 0.24}
-    origin = provenance("a_program", "code0123", [], 17)
+    origin = provenance("a_program", "code0123", [], 17, "float32")
     paths, table_files, figure_files, disagreements, sidecars = [], [], [], [], []
     for mode in ("cot", "tool"):
         for model in models:

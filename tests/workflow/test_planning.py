@@ -9,7 +9,7 @@ from pathlib import Path
 import estimate
 import pytest
 import yaml
-from jz3 import io
+from jz3 import io, processor
 from jz3.workflow import preflight, workload
 from jz3.workflow.sizing import Work
 
@@ -90,6 +90,17 @@ def test_gpus_that_are_not_there(monkeypatch):
     assert "0 GPUs seen, 2 asked for" in found[0]["text"]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "hardware", "state"),
+    [("bfloat16", True, "ok"), ("bfloat16", False, "warn"), ("float32", False, "ok")],
+)
+def test_arithmetic_without_gpus(monkeypatch, dtype, hardware, state):
+    monkeypatch.setattr(processor, "has_bfloat16", lambda: hardware)
+    found = preflight.examine([lambda: preflight.devices(0, 80, dtype)])
+    assert states(found) == {"devices": "ok", "arithmetic": state}
+    assert found[1]["text"].startswith(dtype)
+
+
 def test_secrets_are_asked_for_and_never_shown(paper, monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
@@ -149,9 +160,10 @@ def test_long_jobs_are_admitted_only_where_nothing_would_make_them_fail(tmp_path
     tight = {"name": "memory", "state": "warn", "text": "1 MB available"}
     bad = {"name": "sandbox", "state": "fail", "text": "none. Programs are not run here."}
     command = [sys.executable, ROOT / "scripts/admit_jobs.py", "--findings", tmp_path / "node.json"]
+    command += ["--recipe", '{"dtype": "float32"}']
 
-    def admit(*findings):
-        report = {"kind": "train", "host": "n1", "findings": findings}
+    def admit(*findings, dtype="float32"):
+        report = {"kind": "train", "host": "n1", "findings": findings, "dtype": dtype}
         io.write_json(tmp_path / "node.json", report)
         return subprocess.run(command, capture_output=True, text=True)
 
@@ -161,3 +173,7 @@ def test_long_jobs_are_admitted_only_where_nothing_would_make_them_fail(tmp_path
     line = ended.stderr.splitlines()[-1]
     assert line.startswith("admit_jobs: n1 cannot run the train jobs: sandbox: none. Programs are")
     assert "sizing.check_nodes" in line
+    ended = admit(good, dtype="bfloat16")  # of a node with another kind of processor
+    assert ended.returncode == 1
+    line = ended.stderr.splitlines()[-1]
+    assert "auto is float32 on this machine and bfloat16 on n1" in line

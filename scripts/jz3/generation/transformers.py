@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from .. import io
+from .. import io, processor
 from . import Generated, Request, Sampling, check_distinct, check_room, encode_prompt
 
 # Tokens looked at before a full sort of the vocabulary; nearly every nucleus is smaller.
@@ -26,6 +26,7 @@ class TransformersEngine:
 
     def __init__(self, model_dir: str | Path, settings: dict[str, Any]):
         torch.set_num_threads(settings["threads"])
+        processor.check(settings["dtype"])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch = settings["batch"]
         try:

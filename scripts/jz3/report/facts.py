@@ -97,9 +97,20 @@ def makers(sidecars: Sequence[dict[str, Any]]) -> list[list[str]]:
     ]
 
 
-def environment() -> list[list[str]]:
-    """The machine and the software that the report was made with: [what, value]."""
+def arithmetic(sidecars: Sequence[dict[str, Any]]) -> str:
+    """The number types that the models behind the tables answered in."""
+    origins = [
+        file.get("answers", {}).get("made_by", {})
+        for sidecar in sidecars
+        for file in sidecar["files"].values()
+    ]
+    return ", ".join(sorted({origin["dtype"] for origin in origins if "dtype" in origin}))
+
+
+def environment(sidecars: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The machine and software that the report was made with, and the models' number type."""
     rows = [
+        ["models computed in", arithmetic(sidecars)],
         ["code", _commit()],
         ["Python", platform.python_version()],
         ["system", f"{platform.system()} {platform.release()}, {platform.machine()}"],

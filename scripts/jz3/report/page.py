@@ -83,7 +83,7 @@ def render(
         cards=[_card(path) for path in card_files],
         disagreements=_disagreements(disagreement_files),
         origins=[{"name": _label(path), "text": _origin(path)} for path in products],
-        environment=facts.environment(),
+        environment=facts.environment(sidecars),
         packages=_packages(products),
         configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
     )

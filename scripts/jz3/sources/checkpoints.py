@@ -13,7 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .. import io, program
+from .. import io, processor, program
 from ..io import UserError
 
 KINDS = ("gguf", "hub", "local", "random")
@@ -115,12 +115,12 @@ def validate(folder: Path, name: str) -> None:
 def _dtype(entry: dict, name: str):
     import torch
 
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if entry["dtype"] not in known:
+    if entry["dtype"] not in processor.DTYPES:
         raise UserError(
-            f'checkpoint {name}: unknown dtype "{entry["dtype"]}" ({" | ".join(known)}).'
+            f'checkpoint {name}: unknown dtype "{entry["dtype"]}"'
+            f" ({' | '.join(processor.DTYPES)})."
         )
-    return known[entry["dtype"]]
+    return getattr(torch, entry["dtype"])
 
 
 # ---------------------------------------------------------------- GGUF

@@ -21,7 +21,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from .. import io
+from .. import io, processor
 from ..program import Progress, say
 from . import attention, schedules
 from .pack_trainer import PackTrainer
@@ -93,6 +93,7 @@ def train(
     rate of each pass. Raises UserError for a recipe that cannot be met and for a loss that is
     not finite; KeyboardInterrupt, after saving, on SIGTERM or SIGINT.
     """
+    processor.check(recipe["dtype"])
     schedules.check(recipe)
     if not len(packs):
         raise io.UserError(f"{what}: there is nothing to train on.")

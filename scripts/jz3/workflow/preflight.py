@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import processor
 from ..execution import programs
 from . import workload
 
@@ -124,6 +125,13 @@ def devices(gpus: int, memory_gb: float, dtype: str) -> Iterator[Finding]:
 
     if not gpus:
         yield ok("devices", f"no GPU asked for; {len(os.sched_getaffinity(0))} cores")
+        yield judged(
+            "arithmetic",
+            dtype == "float32" or processor.has_bfloat16(),
+            processor.explain(dtype),
+            "compute.dtype: auto would take float32 here.",
+            bad="warn",
+        )
         return
     count = torch.cuda.device_count()
     advice = "Is the driver older than torch's CUDA, or the partition without GPUs?"
@@ -139,10 +147,13 @@ def devices(gpus: int, memory_gb: float, dtype: str) -> Iterator[Finding]:
             f"{properties.name}, {gigabytes:.0f} GB",
             f"`sizing.gpu_memory_gb` says {memory_gb:g}.",
         )
-    if count and dtype == "bfloat16":
-        yield judged(
-            "bfloat16", torch.cuda.is_bf16_supported(), "computed by the GPU", "Use float32."
-        )
+        if dtype == "bfloat16":
+            yield judged(
+                f"arithmetic {number}",
+                (properties.major, properties.minor) >= processor.FIRST_CAPABILITY,
+                f"bfloat16, compute capability {properties.major}.{properties.minor}",
+                "bfloat16 needs 8.0: set compute.dtype to float32, or ask for another GPU.",
+            )
 
 
 def storage(results: Path, wanted: float) -> Iterator[Finding]:
