@@ -18,7 +18,8 @@ def main(options: argparse.Namespace) -> None:
     """Ask, journal, and write ANSWERS in the benchmark's order."""
     from jz3.evaluation.prompts import prompt_text, read_shots, stop_strings
     from jz3.evaluation.tool_loop import Attempt, answer_with_programs
-    from jz3.generation import Request, Sampling, generate_journalled, open_engine
+    from jz3.generation import Request, Sampling, generate_journalled
+    from jz3.generation.engines import open_engine
 
     recipe, mode = options.recipe, options.mode
     if recipe["samples"] > 1 and recipe["temperature"] == 0:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from jz3 import generation, io  # noqa: E402
-from jz3.generation import Generated, Request, Sampling, generate_journalled, open_engine  # noqa: E402
+from jz3.generation import Generated, Request, Sampling, generate_journalled  # noqa: E402
+from jz3.generation.engines import open_engine  # noqa: E402
 from jz3.generation.transformers import draw, shared_beginnings  # noqa: E402
 from tiny_model import make_model  # noqa: E402
 
@@ -303,7 +304,8 @@ def test_killed_and_resumed_gives_what_an_undisturbed_run_gives(engine, model_di
         "import sys, time\n"
         f"sys.path.insert(0, {str(Path(generation.__file__).parents[2])!r})\n"
         f"sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}\n"
-        "from jz3.generation import generate_journalled, open_engine\n"
+        "from jz3.generation import generate_journalled\n"
+        "from jz3.generation.engines import open_engine\n"
         "from test_generation import SAMPLED, SETTINGS, requests\n"
         f"engine = open_engine({str(model_dir)!r}, SETTINGS)\n"
         "inner = engine.generate\n"

@@ -10,7 +10,11 @@ def project(tmp_path):
     (tmp_path / "lib/used.py").write_text(
         "from .deep import value\n\n\ndef double(x):\n    return 2 * x\n"
     )
-    (tmp_path / "lib/deep.py").write_text("value = 1\n")
+    (tmp_path / "lib/deep.py").write_text("from .inner import far\nvalue = 1\n")
+    (tmp_path / "lib/inner").mkdir()
+    (tmp_path / "lib/inner/__init__.py").write_text("value = 1\n")
+    (tmp_path / "lib/inner/far.py").write_text("from .. import above\nvalue = 1\n")
+    (tmp_path / "lib/above.py").write_text("value = 1\n")
     (tmp_path / "lib/other.py").write_text("value = 1\n")
     (tmp_path / "main.py").write_text("def run():\n    from lib import used\n    return used\n")
 
@@ -30,7 +34,17 @@ def test_comments_docstrings_and_layout_do_not_count(project):
     assert version() == before
 
 
-@pytest.mark.parametrize(("file", "counts"), [("used", True), ("deep", True), ("other", False)])
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("used", True),
+        ("deep", True),
+        ("inner/__init__", True),
+        ("inner/far", True),
+        ("above", True),
+        ("other", False),
+    ],
+)
 def test_behaviour_of_what_is_imported_counts(project, file, counts):
     folder, version = project
     before = version()

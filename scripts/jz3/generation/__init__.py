@@ -1,6 +1,6 @@
 """Text from a local model: one interface, an engine per backend, a journal for long runs.
 
-    engine = open_engine(model_dir, settings)
+    engine = engines.open_engine(model_dir, settings)
     for generated in engine.generate(requests, Sampling(0.7, 0.95, 256), seed): ...
 
 What a request gets depends on the model, the seed and its `request_id`; which requests share a
@@ -85,31 +85,6 @@ class Engine(Protocol):
         Raises UserError where a prompt leaves no room in the model's context.
         """
         ...
-
-
-def open_engine(model_dir: str | Path, settings: dict[str, Any]) -> Engine:
-    """Load the checkpoint in `model_dir`.
-
-    `settings`: engine (transformers | vllm), batch (sequences together), dtype (float32 |
-    bfloat16), threads (of torch). It runs on the GPUs that are visible. Raises UserError where the
-    engine or the checkpoint is missing.
-    """
-    if not (Path(model_dir) / "config.json").is_file():
-        raise io.UserError(
-            f"{model_dir}: no checkpoint here (config.json is missing). Run the workflow again"
-            " to make it."
-        )
-    name = settings["engine"]
-    if name == "transformers":
-        from .transformers import TransformersEngine
-
-        return TransformersEngine(model_dir, settings)
-    if name == "vllm":
-        from .vllm import VllmEngine
-
-        return VllmEngine(model_dir, settings)
-    hint = io.did_you_mean(str(name), ["transformers", "vllm"])
-    raise io.UserError(f'generation engine "{name}" is unknown (transformers | vllm).{hint}')
 
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:

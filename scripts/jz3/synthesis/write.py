@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import io, records
-from ..generation import Generated, Request, Sampling, generate_journalled, open_engine
+from ..generation import Generated, Request, Sampling, generate_journalled
+from ..generation.engines import open_engine
 from ..prompts import answer_of, parse_completion
 
 

@@ -1,0 +1,32 @@
+"""The engines that there are, by name."""
+
+from pathlib import Path
+from typing import Any
+
+from .. import io
+from . import Engine
+
+
+def open_engine(model_dir: str | Path, settings: dict[str, Any]) -> Engine:
+    """Load the checkpoint in `model_dir`.
+
+    `settings`: engine (transformers | vllm), batch (sequences together), dtype (float32 |
+    bfloat16), threads (of torch). It runs on the GPUs that are visible. Raises UserError where the
+    engine or the checkpoint is missing.
+    """
+    if not (Path(model_dir) / "config.json").is_file():
+        raise io.UserError(
+            f"{model_dir}: no checkpoint here (config.json is missing). Run the workflow again"
+            " to make it."
+        )
+    name = settings["engine"]
+    if name == "transformers":
+        from .transformers import TransformersEngine
+
+        return TransformersEngine(model_dir, settings)
+    if name == "vllm":
+        from .vllm import VllmEngine
+
+        return VllmEngine(model_dir, settings)
+    hint = io.did_you_mean(str(name), ["transformers", "vllm"])
+    raise io.UserError(f'generation engine "{name}" is unknown (transformers | vllm).{hint}')
