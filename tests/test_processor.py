@@ -78,7 +78,9 @@ def test_a_type_asked_for_by_name_is_kept_everywhere(machine):
     assert resolve("auto", 8) == "bfloat16"  # on GPUs, which check refuses where they have none
 
 
-@pytest.mark.parametrize(("wanted", "hint"), [("bf16", ""), ("float16", "float32"), ("Auto", "auto")])
+@pytest.mark.parametrize(
+    ("wanted", "hint"), [("bf16", ""), ("float16", "float32"), ("Auto", "auto")]
+)
 def test_unknown_types_are_refused_in_one_line(wanted, hint):
     with pytest.raises(io.UserError, match=rf'"{wanted}" is not known .*{hint}') as refused:
         resolve(wanted, 0)

@@ -118,7 +118,8 @@ def provenance(
 ) -> dict[str, Any]:
     """What made a product: program, code digest, input digests, seed, package versions.
 
-    dtype: the type that a model computed in, where one did. Holds no time, host or absolute path, so that equal runs give equal bytes.
+    dtype: the type that a model computed in, where one did. Holds no time, host or absolute path,
+    so that equal runs give equal bytes.
     """
     versions = {}
     for package in ("torch", "transformers", "peft", "pyarrow", "numpy"):

@@ -32,7 +32,7 @@ SPIN = "while True: pass"
 
 def packs(count: int) -> list[dict]:
     """Packs of one made-up document each: half prompt, half output."""
-    from jz3 import packing
+    from jz3.training import packing
 
     half = LENGTH // 2
     made = []
@@ -45,7 +45,7 @@ def packs(count: int) -> list[dict]:
 def train(base: Path, dtype: str, threads: int, seconds: float, state: Path) -> float:
     """Tokens per second of the updates after the first, for about `seconds`."""
     import torch
-    from jz3 import training
+    from jz3.training import train as training
 
     torch.set_num_threads(threads)
     recipe = {
@@ -77,7 +77,8 @@ def train(base: Path, dtype: str, threads: int, seconds: float, state: Path) -> 
 
 def generate(base: Path, dtype: str, threads: int, seconds: float, state: Path) -> float:
     """New tokens per second of batches of 32 answers, for about `seconds`."""
-    from jz3.generation import Request, Sampling, open_engine
+    from jz3.generation import Request, Sampling
+    from jz3.generation.engines import open_engine
 
     settings = {"engine": "transformers", "batch": 32, "dtype": dtype, "threads": threads}
     engine = open_engine(base, settings)

@@ -10,7 +10,7 @@ LIBRARY = Path(__file__).parents[2] / "scripts" / "jz3"
 
 # From the ground up. A module imports from its own floor and from those below.
 FLOORS = (
-    {"io", "program", "records", "prompts", "templates"},
+    {"io", "processor", "program", "records", "prompts", "templates"},
     {
         "benchmarks", "corpus", "distillation", "execution", "generation", "sources", "synthesis",
         "training",

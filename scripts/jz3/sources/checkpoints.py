@@ -117,8 +117,7 @@ def _dtype(entry: dict, name: str):
 
     if entry["dtype"] not in processor.DTYPES:
         raise UserError(
-            f'checkpoint {name}: unknown dtype "{entry["dtype"]}"'
-            f" ({' | '.join(processor.DTYPES)})."
+            f'checkpoint {name}: unknown dtype "{entry["dtype"]}" ({" | ".join(processor.DTYPES)}).'
         )
     return getattr(torch, entry["dtype"])
 
