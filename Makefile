@@ -14,6 +14,8 @@ SELECT ?= not slow
 BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Two test workers with two threads each: see share_cores in scripts/jz3/program.py.
+export GOMP_SPINCOUNT ?= 1000
 
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/local.in)
 

@@ -53,12 +53,7 @@ OWN_PATH = (
     if workflow.deployment_settings.deployment_method
     else f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
 )
-# Threads that wait for each other give their core up soon: beside other work they would spin most of
-# its time away (docs/performance.md).
-shell.prefix(
-    "set -euo pipefail; export HF_HUB_OFFLINE=1 GOMP_SPINCOUNT=${{GOMP_SPINCOUNT:-1000}};"
-    f" {OWN_PATH}"
-)
+shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1; {OWN_PATH}")
 
 
 def names(section):

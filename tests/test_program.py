@@ -64,3 +64,19 @@ def test_a_termination_signal_is_an_interruption(tmp_path):
     body = ["import os, signal, time", "os.kill(os.getpid(), signal.SIGTERM)", "time.sleep(9)"]
     ended = run(body, tmp_path, "--log", tmp_path / "a.log")
     assert ended.returncode == 130
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "1000"), ("5", "5")])
+def test_waiting_threads_give_their_core_up_unless_told_otherwise(
+    tmp_path, monkeypatch, given, kept
+):
+    """Known to OpenMP before torch is there, and to the servers and workers that are started."""
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if given:
+        monkeypatch.setenv("GOMP_SPINCOUNT", given)
+    body = [
+        "import os, subprocess",
+        "assert 'torch' not in sys.modules",
+        "subprocess.run(['sh', '-c', 'echo spin $GOMP_SPINCOUNT'], check=True)",
+    ]
+    assert f"spin {kept}\n" in run(body, tmp_path).stdout

@@ -56,6 +56,16 @@ def unfinished(state: Path | None, key: object) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def share_cores() -> None:
+    """Let threads that wait for each other give their core up soon: before torch is imported.
+
+    OpenMP's usual wait spins for milliseconds. Beside other work that is most of the time there
+    is: a training on two cores with four busy neighbours fell to a tenth of its speed, where a
+    third is fair (docs/performance.md). It holds for what the program starts as well.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
 def say(text: str) -> None:
     """One line into the log."""
     print(text, file=sys.stderr, flush=True)
@@ -68,6 +78,7 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     130 interrupted. With `--log`, everything that the process prints goes to that file.
     """
     global _terminal
+    share_cores()
     options = arguments.parse_args()
     outside = os.dup(2)
     if os.isatty(outside):

@@ -1,12 +1,14 @@
-"""What this machine's processor makes of the miniature's two heavy loops, in either number type.
+"""What this machine's processor makes of the miniature's heavy loops, in either number type.
 
-    python tests/performance/processors.py --base results/sources/models/smollm2_135m
+    python tests/performance/processors.py --base results/sources/models/smollm2_135m \\
+        [--teacher results/sources/files/qwen_coder_1b5_gguf]
 
-Measures training (one update after another, packs of 256 tokens) and generation (32 answers
-together) with float32 and bfloat16, alone and beside 4 and 8 processes that never rest, and says
-which type `compute.dtype: auto` gives here. Speeds are tokens per second by the clock; beside N busy
-processes a fair scheduler leaves two threads on two cores 2/(2+N) of the time. Where a type does not
-finish its first update within the limit, "0" stands for less than that. Ends with one line of JSON.
+Measures training (one update after another, packs of 256 tokens), generation (32 answers together)
+and the served teacher (one answer after another), with float32 and bfloat16, alone and beside 4 and
+8 processes that never rest, and says which type `compute.dtype: auto` gives here. Speeds are tokens
+per second by the clock; beside N busy processes a fair scheduler leaves two threads on two cores
+2/(2+N) of the time. "0.0": not one update or batch within the limit. Other ways of waiting are tried
+with the variables of OpenMP: GOMP_SPINCOUNT=300000 is libgomp's own. Ends with one line of JSON.
 """
 
 import argparse
@@ -18,11 +20,14 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
+
+from jz3 import processor, program  # noqa: E402
 
 BUSY = (0, 4, 8)  # processes beside the measured one
 LENGTH = 256  # tokens of a pack
@@ -91,6 +96,30 @@ def generate(base: Path, dtype: str, threads: int, seconds: float, state: Path) 
     return tokens / (time.monotonic() - began)
 
 
+def teach(gguf: Path, _dtype: str, threads: int, seconds: float, state: Path) -> float:
+    """New tokens per second of the teacher as the workflow serves it, for about `seconds`."""
+    from jz3.distillation.local_server import local_server
+
+    command = "python scripts/serve_gguf.py --model {model} --port {port} --threads {threads}"
+    question = {"role": "user", "content": PROMPT}
+    body = {"messages": [question], "max_tokens": 32, "temperature": 0}
+    tokens = 0
+    with local_server(command, str(gguf), threads, 120, state / "log") as address:
+        began = time.monotonic()
+        while not tokens or time.monotonic() - began < seconds:
+            request = urllib.request.Request(
+                f"{address}/chat/completions",
+                json.dumps(body).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request) as answer:
+                tokens += json.load(answer)["usage"]["completion_tokens"]
+        return tokens / (time.monotonic() - began)
+
+
+LOOPS = {"training": train, "generation": generate, "teacher": teach}
+
+
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[None]:
     """`count` processes that compute without rest."""
@@ -105,7 +134,9 @@ def busy(count: int) -> Iterator[None]:
 
 def measured(options: argparse.Namespace, what: str, dtype: str, beside: int) -> float:
     """Speed in a process of its own; 0.0 where it had none within the limit."""
-    command = [sys.executable, __file__, "--base", str(options.base), "--only", what, dtype]
+    model = options.teacher if what == "teacher" else options.base
+    command = [sys.executable, str(ROOT / "scripts/gpus.py"), "--gpus", "0"]
+    command += [__file__, "--base", str(model), "--only", what, dtype]
     command += ["--seconds", str(options.seconds), "--threads", str(options.threads)]
     with busy(beside):
         try:
@@ -125,20 +156,27 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--base", type=Path, required=True, help="folder of SmolLM2-135M")
+    parser.add_argument("--teacher", type=Path, help="GGUF file of the served teacher")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--seconds", type=float, default=15, help="that each speed is taken over")
     parser.add_argument("--limit", type=float, default=150, help="seconds for one measurement")
     parser.add_argument("--only", nargs=2, metavar=("WHAT", "DTYPE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    program.share_cores()
     if options.only:
         what, dtype = options.only
-        loop = {"training": train, "generation": generate}[what]
         with tempfile.TemporaryDirectory() as state:
-            print(loop(options.base, dtype, options.threads, options.seconds, Path(state)))
+            speed = LOOPS[what](options.base, dtype, options.threads, options.seconds, Path(state))
+        print(speed)
         return
+    chosen = processor.resolve("auto", gpus=0)
+    print(f"compute.dtype: auto is {processor.explain(chosen)}", flush=True)
     speeds: dict[str, dict[str, list[float]]] = {}
-    for what in ("training", "generation"):
-        for dtype in ("float32", "bfloat16"):
+    measurements = dict.fromkeys(("training", "generation"), processor.DTYPES)
+    if options.teacher:
+        measurements["teacher"] = ("quantised",)
+    for what, dtypes in measurements.items():
+        for dtype in dtypes:
             row = [measured(options, what, dtype, beside) for beside in BUSY]
             speeds.setdefault(what, {})[dtype] = [round(speed, 1) for speed in row]
             shares = "  ".join(
@@ -146,8 +184,9 @@ def main() -> None:
                 for beside, speed in zip(BUSY[1:], row[1:], strict=True)
                 if row[0]
             )
-            print(f"{what:10} {dtype:8}  alone: {row[0]:.1f} tokens/s  {shares}", flush=True)
-    print(json.dumps({"step": "processors", "unit": "tokens/s", "busy": BUSY, "ours": speeds}))
+            print(f"{what:10} {dtype:9}  alone: {row[0]:.1f} tokens/s  {shares}", flush=True)
+    result = {"step": "processors", "unit": "tokens/s", "busy": BUSY, "auto": chosen}
+    print(json.dumps(result | {"ours": speeds}))
 
 
 if __name__ == "__main__":

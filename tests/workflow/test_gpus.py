@@ -124,3 +124,13 @@ def test_a_training_program_gets_a_process_per_gpu_and_its_own_options(machine):
     )
     assert ended.returncode == 0, ended.stderr
     assert sorted(ended.stdout.splitlines()) == [f"{rank} 2 --log x --seed 3" for rank in (0, 1)]
+
+
+@pytest.mark.parametrize(("gpus", "kept"), [(0, "0"), (1, "None")])
+def test_on_a_processor_freed_memory_is_kept_for_use(machine, gpus, kept):
+    machine.pop("MALLOC_MMAP_MAX_", None)
+    Path(machine["TMPDIR"], "hold.py").write_text(
+        "import os; print(os.environ.get('MALLOC_MMAP_MAX_'), os.environ['CUDA_VISIBLE_DEVICES'])"
+    )
+    output = start(machine, gpus).communicate()[0]
+    assert output.split() == [kept, *("0" * gpus)]
