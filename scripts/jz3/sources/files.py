@@ -72,7 +72,7 @@ def fetch(entry: dict[str, Any], destination: str | Path, name: str) -> str:
                     raise _UnavailableError(f"wrong bytes: sha256 {found}, expected {expected}")
         except _UnavailableError as error:
             failures.append(f"{place}: {error}")
-            program.say(f"{name}: {failures[-1]}")
+            program.warn(f"{name}: {failures[-1]}")
             continue
         program.say(f"{name}: sha256 {found} from {place}")
         if _scheme(place) != "file":
@@ -159,7 +159,7 @@ def _from_cache(sha256: str, destination: Path) -> bool:
     if cached is None or not cached.is_file():
         return False
     if io.file_digest(cached) != sha256:
-        program.say(f"{cached}: damaged, removed from the cache")
+        program.warn(f"{cached}: damaged, removed from the cache")
         cached.unlink(missing_ok=True)
         return False
     with io.atomic(destination) as temporary:
@@ -175,7 +175,7 @@ def _into_cache(sha256: str, path: Path) -> None:
         with io.atomic(cached) as temporary:
             _link_or_copy(path, temporary)
     except OSError as error:  # the file itself is there; only the next clone will fetch it again
-        program.say(f"{cached}: not cached ({error.strerror})")
+        program.warn(f"{cached}: not cached ({error.strerror})")
 
 
 # ---------------------------------------------------------------- the hub and plain URLs
