@@ -7,19 +7,10 @@ formulas of docs/cluster.md. Nothing is fetched or computed.
 from itertools import groupby
 
 from jz3 import program
+from jz3.text import short
 from jz3.workflow import sizing, workload
 
 COLUMNS = ("stage", "job", "jobs", "GPUs", "tokens", "GPU-hours", "hours", "dollars", "disk")
-
-
-def short(value: float, unit: str = "") -> str:
-    """A number with three digits and a letter for thousands, millions, ... ("-" for none)."""
-    if not value:
-        return "-"
-    for scale, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * scale:
-            return f"{value / scale:.3g} {letter}{unit}"
-    return f"{value:.3g}{f' {unit}' if unit else ''}"
 
 
 def hours(value: float) -> str:

@@ -1,5 +1,6 @@
 """Programs end with one readable line, whatever goes wrong."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,33 @@ def test_one_line_with_the_right_status(tmp_path, body, status, text):
     assert ended.returncode == status
     assert text in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
-    assert text in log.read_text()
+    assert text.removeprefix("example: ") in log.read_text()
+    bare = run(body, tmp_path)  # without a log the same line, behind the traceback of a defect
+    assert bare.returncode == status
+    assert bare.stderr.splitlines()[-1] == ended.stderr.strip()
+
+
+def test_lines_of_a_log_have_time_level_and_program(tmp_path):
+    log = tmp_path / "a.log"
+    body = [
+        "import logging",
+        "program.say('counted')",
+        "program.warn('odd')",
+        "logging.getLogger('library').warning('old')",
+        "logging.getLogger('library').info('chatter')",
+        "raise io.UserError('no')",
+    ]
+    run(body, tmp_path, "--log", log)
+    lines = log.read_text().splitlines()
+    assert all(re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d [A-Z]", line) for line in lines)
+    assert [line[20:] for line in lines] == [
+        "INFO example: counted",
+        "WARNING example: odd",
+        "WARNING example: old",
+        "ERROR example: no",
+    ]
+    bare = run(body, tmp_path)  # on a terminal they are plain
+    assert bare.stderr.splitlines() == ["counted", "odd", "old", "example: no"]
 
 
 def test_only_a_defect_leaves_a_traceback_in_the_log(tmp_path):
@@ -52,10 +79,8 @@ def test_only_a_defect_leaves_a_traceback_in_the_log(tmp_path):
 
 def test_progress_is_plain_lines_in_a_log(tmp_path):
     log = tmp_path / "a.log"
-    ended = run(
-        ["for _ in program.progress([1, 2, 3], 'read', 'row'): pass"], tmp_path, "--log", log
-    )
-    assert ended.returncode == 0
+    body = ["with program.Progress(3, 'read', 'row') as bar: bar.update(3)"]
+    assert run(body, tmp_path, "--log", log).returncode == 0
     assert "read: 3/3 row in" in log.read_text()
     assert "\r" not in log.read_text()
 

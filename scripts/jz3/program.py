@@ -2,12 +2,14 @@
 
 A program is `run(main, parser)`. Inputs and outputs are named options; the stage's part of the
 configuration comes as JSON in `--recipe`; `--code` is the digest of the code (for provenance).
+What a program says are plain lines on a terminal; in a log each has time, level and program.
 """
 
 import argparse
 import contextlib
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,17 +17,31 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO
 
 from tqdm import tqdm
 
 from .io import UserError, resume_directory
 
-Item = TypeVar("Item")
+_terminal: TextIO | None = None  # the user's, once standard error has become the log file
 
-_terminal = None  # the user's terminal, once standard error has become the log file
+
+class _StandardError(logging.Handler):
+    """Lines onto whatever is standard error at the moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        sys.stderr.write(self.format(record) + "\n")
+        sys.stderr.flush()
+
+
+_lines = _StandardError()
+_logger = logging.getLogger("jz3")
+_logger.setLevel(logging.INFO)
+_logger.propagate = False
+_logger.addHandler(_lines)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -68,7 +84,24 @@ def share_cores() -> None:
 
 def say(text: str) -> None:
     """One line into the log."""
-    print(text, file=sys.stderr, flush=True)
+    _logger.info(text)
+
+
+def warn(text: str) -> None:
+    """One line into the log about what is odd, though the program goes on."""
+    _logger.warning(text)
+
+
+def _log_to(path: Path, name: str) -> None:
+    """Send everything that the process prints to a file, lines of loggers with their time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    form = f"%(asctime)s %(levelname)s {name}: %(message)s"
+    _lines.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S"))
+    logging.getLogger().addHandler(_lines)  # other people's warnings too
 
 
 def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
@@ -83,40 +116,37 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     outside = os.dup(2)
     if os.isatty(outside):
         _terminal = os.fdopen(os.dup(outside), "w", buffering=1)
+    name = Path(sys.argv[0]).stem
     if options.log:
         if (rank := os.environ.get("RANK", "0")) != "0":  # torchrun: one log per process
             options.log = options.log.with_suffix(f".rank{rank}.log")
-        options.log.parent.mkdir(parents=True, exist_ok=True)
-        log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
-    name = Path(sys.argv[0]).stem
+        _log_to(options.log, name)
     # The time limit's warning and Ctrl-C are one thing: stop, and leave what is finished.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     try:
         main(options)
-        say(f"{name}: done in {time.monotonic() - started:.1f} s")
+        took = f"done in {time.monotonic() - started:.1f} s"
+        say(took if options.log else f"{name}: {took}")
         return
     except UserError as error:
-        text, status = f"{name}: {error}", 1
+        text, status = str(error), 1
     except KeyboardInterrupt:
-        text, status = f"{name}: interrupted. Finished work is kept; run again to go on.", 130
+        text, status = "interrupted. Finished work is kept; run again to go on.", 130
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             traceback.print_exc()
         place = f" ({error.filename})" if error.filename else ""
         advice = " Free some space and run again." if error.errno == errno.ENOSPC else ""
-        text, status = f"{name}: {error.strerror or error}{place}.{advice}", 1
+        text, status = f"{error.strerror or error}{place}.{advice}", 1
     except MemoryError:
-        text, status = f"{name}: out of memory. Ask for more, or make the batch smaller.", 1
+        text, status = "out of memory. Ask for more, or make the batch smaller.", 1
     except Exception as error:
         traceback.print_exc()
-        text, status = f"{name}: {type(error).__name__}: {error} (a defect; see the log)", 3
-    say(text)
-    if options.log:  # without a log the line has just been printed there
-        os.write(outside, (text + "\n").encode())
+        text, status = f"{type(error).__name__}: {error} (a defect; see the log)", 3
+    if options.log:
+        _logger.log(logging.WARNING if status == 130 else logging.ERROR, text)
+    os.write(outside, f"{name}: {text}\n".encode(errors="backslashreplace"))
     sys.stdout.flush()
     os._exit(status)  # no waiting for threads of native libraries after an error
 
@@ -155,12 +185,3 @@ class Progress:
             self.bar.close()
         took = time.monotonic() - self.start
         say(f"{self.what}: {self.done}/{self.total} {self.unit} in {took:.1f} s")
-
-
-def progress(items: Iterable[Item], what: str, unit: str = "item") -> Iterator[Item]:
-    """Iterate with a `Progress`; `items` must have a length."""
-    items = items if hasattr(items, "__len__") else list(items)
-    with Progress(len(items), what, unit) as bar:
-        for item in items:
-            yield item
-            bar.update()

@@ -37,6 +37,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", f"http://localhost:{self.server.server_port}/whole")
             self.send_header("Content-Length", "0")
             return self.end_headers()
+        if name == "silent":
+            return time.sleep(1)
         if name == "gated" and not self.headers.get("Authorization"):
             return self.send_error(401)
         if name not in ("whole", "wrong", "torn", "torn_for_good", "gated"):
@@ -68,8 +70,10 @@ def server():
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_ENDPOINT", "http_proxy", "HTTP_PROXY"):
+    proxies = (f"{kind}_proxy" for kind in ("http", "https", "all", "no"))
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_ENDPOINT", *proxies):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("JZ3_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / SHA256[:2] / SHA256
 
@@ -123,6 +127,22 @@ def test_torn_download_that_cannot_go_on_is_an_error(tmp_path, server):
     with pytest.raises(UserError, match=r"broke off after \d+ bytes"):
         files.fetch(entry(f"{server.url}/torn_for_good"), tmp_path / "out", "x")
     assert not (tmp_path / "out").exists()
+
+
+def test_proxy_of_the_environment_is_used(tmp_path, server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    files.fetch(entry("http://far.example/whole"), tmp_path / "out", "x")
+    assert [path for path, _ in server.seen] == ["http://far.example/whole"]
+    monkeypatch.setenv("JZ3_CACHE", "")
+    monkeypatch.setenv("http_proxy", "gopher://far.example")
+    with pytest.raises(UserError, match=r"whole: the environment's proxy: .*gopher"):
+        files.fetch(entry(f"{server.url}/whole"), tmp_path / "out2", "x")
+
+
+def test_a_silent_server_times_out(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(files, "_TIMEOUT", 0.2)
+    with pytest.raises(UserError, match="/silent: timed out"):
+        files.fetch(entry(f"{server.url}/silent"), tmp_path / "out", "x")
 
 
 def test_unreachable_hub_fails_fast(tmp_path, monkeypatch):

@@ -1,6 +1,5 @@
 """Influence scores by source and level."""
 
-import pytest
 from jz3.tables import influence_table, text_table
 from jz3.tables.intervals import wilson
 
@@ -45,10 +44,3 @@ def test_order_of_the_scores_does_not_matter_and_one_score_is_enough(tmp_path):
     text = text_table.markdown(grid, 1)
     assert "| main | source | web | 3 | +0.200 \\[" in text
     assert text_table.latex(grid, "influence", (2,)).count(r"\midrule") == 2
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "-"), (999, "999"), (1000, "1k"), (999_600, "1M"), ("46700", "46.7k")]
-)
-def test_short_counts(value, text):
-    assert text_table.short(value) == text

@@ -25,14 +25,6 @@ def states(findings):
     return {finding["name"]: finding["state"] for finding in findings}
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "-"), (12, "12"), (999.6, "1 k"), (5.43e6, "5.43 M"), (6.72e9, "6.72 G"), (2e12, "2 T")],
-)
-def test_short_numbers(value, text):
-    assert estimate.short(value) == text
-
-
 def test_a_stages_time_is_the_longest_job_or_all_over_the_gpus():
     shards = Work("synthesis", "synthesize", "a", jobs=100, gpus=1, hours=2)
     long = Work("training", "train_model", "b", gpus=8, hours=30)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ..io import UserError, did_you_mean, digest, rng
 from ..program import Progress, say
+from ..text import shorten
 from .journal import NANO, OverBudget, TeacherJournal, request_key
 
 # Refusals that concern one request only; any other 400 would meet every request.
@@ -155,7 +156,7 @@ def ask(
     if len(failed) * 2 > len(requests):
         raise UserError(
             f"teacher: {len(failed)} of {len(requests)} requests failed (the first:"
-            f" {_short(failed[0])}). Answers are kept; run again to ask for the rest."
+            f" {_line(failed[0])}). Answers are kept; run again to ask for the rest."
         )
     if failed:
         say(f"{what}: {len(failed)} of {len(requests)} requests failed; a rerun asks them again")
@@ -255,7 +256,7 @@ class _Session:
         if self.failed * 2 > self.total or (early and self.failed < self.total):
             raise UserError(
                 f"teacher: {self.failed} requests of {self.total} failed, {self.answered} were"
-                f" answered just now (last failure: {_short(reason)}). Answers are kept; run again"
+                f" answered just now (last failure: {_line(reason)}). Answers are kept; run again"
                 " to ask for the rest."
             )
 
@@ -322,7 +323,7 @@ class _Session:
         status = error.status_code
         details = error.body if isinstance(error.body, dict) else {}
         code = f"{details.get('code') or ''} {details.get('type') or ''}"
-        text = _short(str(details.get("message") or error.message))
+        text = _line(str(details.get("message") or error.message))
         text = text.replace(self.teacher.api_key, "***") if self.teacher.api_key else text
         if status == 429 and "insufficient_quota" in code:
             raise UserError(f"teacher: the account's quota is used up: {text}") from None
@@ -356,9 +357,9 @@ class _Session:
             usage = value.get("usage") or {}
             tokens = [int(usage.get(k) or 0) for k in ("prompt_tokens", "completion_tokens")]
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            raise _Retry(f"unreadable response: {_short(response)}") from None
+            raise _Retry(f"unreadable response: {_line(response)}") from None
         if not isinstance(text, str):
-            raise _Retry(f"unreadable response: {_short(response)}")
+            raise _Retry(f"unreadable response: {_line(response)}")
         if message.get("refusal") or reason not in ("stop", "length") or not text.strip():
             text = text or str(message.get("refusal") or f"no text (finish_reason {reason})")
             reason = "error"
@@ -370,9 +371,8 @@ class _Session:
         return answer, self.teacher.price(*tokens) if all(tokens) else worst
 
 
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line[:200] + ("..." if len(line) > 200 else "")
+def _line(text: str) -> str:
+    return shorten(" ".join(text.split()), 200)
 
 
 def _retry_after(response: Any) -> float:

@@ -12,7 +12,8 @@ from typing import Any
 from ..tables import costs
 from ..tables.published import AVERAGE
 from ..tables.score_table import NOT_RUN, OURS
-from ..tables.text_table import interval, number, short
+from ..tables.text_table import interval, number
+from ..text import short
 
 ROOT = Path(__file__).resolve().parents[3]
 SHOWN = ("snakemake", "torch", "transformers", "vllm", "pyarrow", "math-verify", "sympy")

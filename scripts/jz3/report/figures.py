@@ -20,7 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..io import UserError, read_json_lines, rng, write_text
-from ..tables.score_table import AVERAGE, OURS, PAPER
+from ..tables.published import AVERAGE
+from ..tables.score_table import OURS, PAPER
+from ..text import short
 
 # The inks that the report exchanges for its page's colours (light or dark). Each value is used for
 # nothing else; hence a white that is not quite white.
@@ -194,7 +196,7 @@ def losses(path: str | Path, histories: Sequence[str | Path]) -> None:
             axes.set_xlabel("tokens")
             axes.set_ylim(bottom=0)
             axes.set_xlim(left=0)
-            axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_short))
+            axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_count))
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(6))
             axes.legend(loc="upper right", fontsize=9)
 
@@ -244,12 +246,8 @@ def _loss_line(axes: Axes, place: int, name: str, history: list[dict]) -> None:
             )
 
 
-def _short(value: float, _: object = None) -> str:
-    """12,000 as 12k, 4,600,000,000 as 4.6B."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:g}"
+def _count(value: float, _: object = None) -> str:
+    return short(value) if value else "0"
 
 
 # ---------------------------------------------------------------- influence

@@ -13,6 +13,7 @@ from .. import io, records
 from ..corpus import sampling
 from ..influence import selection
 from ..tables.text_table import escape_markdown
+from ..text import shorten
 
 EXTREMES = 10  # highest and lowest passages
 SHOWN = 280  # characters of a text in a table; the summary has all
@@ -153,13 +154,11 @@ def _texts(rows: Sequence[dict]) -> str:
         [
             _signed(row["total"]),
             *(escape_markdown(row[key]) for key in ("source", "level")),
-            *(escape_markdown(_short(row[key])) for key in ("passage", "question")),
+            *(
+                escape_markdown(shorten(" ".join(row[key].split()), SHOWN))
+                for key in ("passage", "question")
+            ),
         ]
         for row in rows
     ]
     return _table(["score", "source", "level", "passage", "problem written from it"], lines, 5)
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= SHOWN else text[:SHOWN].rstrip() + " [...]"

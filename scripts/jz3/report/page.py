@@ -19,6 +19,7 @@ from markupsafe import Markup
 from ..io import UserError, read_json, table_origin
 from ..tables import costs, influence_table, score_table, sidecar, text_table
 from ..tables.layout import layout
+from ..text import shorten
 from . import facts, influence_card, markdown_html
 from .figures import PAGE_COLOURS
 
@@ -277,10 +278,6 @@ def _count(value: Any) -> str:
 # ---------------------------------------------------------------- influence, disagreements
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST else text[:LONGEST] + " [...]"
-
-
 def _influence(path: Path) -> dict[str, Any]:
     """One influence run from its summary (see `influence_card`)."""
     found = read_json(path)
@@ -291,7 +288,7 @@ def _influence(path: Path) -> dict[str, Any]:
             title.capitalize(): [
                 row
                 | {"total": f"{row['total']:+#.3g}".replace("-", "\N{MINUS SIGN}")}
-                | {key: _shorten(row[key]) for key in ("question", "solution", "passage")}
+                | {key: shorten(row[key], LONGEST) for key in ("question", "solution", "passage")}
                 for row in rows
             ]
             for title, rows in found["ends"].items()
@@ -315,7 +312,9 @@ def _disagreements(files: Sequence[Path]) -> dict[str, Any]:
     shown = rows[: 2 * MOST_ROWS]
     return {
         "header": ["run", *header],
-        "rows": [[_shorten(row.get(key) or "") for key in ["run", *header]] for row in shown],
+        "rows": [
+            [shorten(row.get(key) or "", LONGEST) for key in ["run", *header]] for row in shown
+        ],
         "counts": counts,
         "total": sum(int(row[1]) for row in counts),
     }

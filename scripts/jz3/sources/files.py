@@ -15,26 +15,25 @@ variable JZ3_CACHE (empty: none), else `~/.cache/jz3`.
 import concurrent.futures
 import contextlib
 import hashlib
-import http.client
 import os
 import re
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import httpx2
 
 from .. import io, program
 from ..io import UserError
 
 _CHUNK = 1 << 20
-_CONNECT_SECONDS = 5  # an unreachable place must not hold up the next one
-_STALL_SECONDS = 60
+# An unreachable place must not hold up the next one; a slow transfer may stall for a while.
+_TIMEOUT = httpx2.Timeout(60, connect=5)
 _RESUMPTIONS = 5
 _PARALLEL_PARTS = 4
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -48,7 +47,7 @@ class _UnavailableError(Exception):
     """A place that does not give the file; its text is the reason."""
 
 
-def fetch(entry: dict, destination: str | Path, name: str) -> str:
+def fetch(entry: dict[str, Any], destination: str | Path, name: str) -> str:
     """Bring the file that `entry` describes to `destination`; return its sha256.
 
     `entry`: `sha256` (may be "" where every place is a local file, or one at a commit) and
@@ -73,7 +72,7 @@ def fetch(entry: dict, destination: str | Path, name: str) -> str:
                     raise _UnavailableError(f"wrong bytes: sha256 {found}, expected {expected}")
         except _UnavailableError as error:
             failures.append(f"{place}: {error}")
-            program.say(f"{name}: {failures[-1]}")
+            program.warn(f"{name}: {failures[-1]}")
             continue
         program.say(f"{name}: sha256 {found} from {place}")
         if _scheme(place) != "file":
@@ -160,7 +159,7 @@ def _from_cache(sha256: str, destination: Path) -> bool:
     if cached is None or not cached.is_file():
         return False
     if io.file_digest(cached) != sha256:
-        program.say(f"{cached}: damaged, removed from the cache")
+        program.warn(f"{cached}: damaged, removed from the cache")
         cached.unlink(missing_ok=True)
         return False
     with io.atomic(destination) as temporary:
@@ -176,33 +175,10 @@ def _into_cache(sha256: str, path: Path) -> None:
         with io.atomic(cached) as temporary:
             _link_or_copy(path, temporary)
     except OSError as error:  # the file itself is there; only the next clone will fetch it again
-        program.say(f"{cached}: not cached ({error.strerror})")
+        program.warn(f"{cached}: not cached ({error.strerror})")
 
 
 # ---------------------------------------------------------------- the hub and plain URLs
-
-
-def _patient(base: type[http.client.HTTPConnection]) -> type[http.client.HTTPConnection]:
-    """A connection that gives up connecting early, and a slow transfer late."""
-
-    class Connection(base):
-        def connect(self) -> None:
-            self.timeout = _CONNECT_SECONDS
-            super().connect()
-            self.sock.settimeout(_STALL_SECONDS)
-
-    return Connection
-
-
-class _PatientHTTP(urllib.request.HTTPHandler):
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_patient(http.client.HTTPConnection), request)
-
-
-class _PatientHTTPS(urllib.request.HTTPSHandler):
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        context = ssl.create_default_context()
-        return self.do_open(_patient(http.client.HTTPSConnection), request, context=context)
 
 
 def _read_hub(place: str) -> Iterator[bytes]:
@@ -232,45 +208,48 @@ def _read_hub(place: str) -> Iterator[bytes]:
 def _read_url(url: str, headers: dict[str, str], denied: str) -> Iterator[bytes]:
     """Stream a URL; go on where a connection broke, if the server can.
 
-    `headers` are not repeated to other hosts on a redirect (they hold a token); `denied` is
+    `headers` may hold a token: httpx does not repeat it to other hosts on a redirect. `denied` is
     added to the message of statuses 401 and 403.
     """
-    opener = urllib.request.build_opener(_PatientHTTP, _PatientHTTPS)
+    headers = {"User-Agent": "jz3", "Accept-Encoding": "identity"} | headers
     received, total, resumptions = 0, None, 0
-    with contextlib.ExitStack() as bars:
+    with contextlib.ExitStack() as open_things:
+        try:
+            client = httpx2.Client(headers=headers, timeout=_TIMEOUT, follow_redirects=True)
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise _UnavailableError(f"the environment's proxy: {error}") from None
+        open_things.enter_context(client)
         bar = None
-        while total is None or received < total:
-            request = urllib.request.Request(url, headers={"User-Agent": "jz3"})
-            for key, value in headers.items():
-                request.add_unredirected_header(key, value)
-            if received:
-                request.add_header("Range", f"bytes={received}-")
+        while True:
             before = received
             try:
-                with opener.open(request) as response:
-                    if received and response.status != 206:
+                span = {"Range": f"bytes={received}-"} if received else {}
+                with client.stream("GET", url, headers=span) as response:
+                    if not response.is_success:
+                        advice = denied if response.status_code in (401, 403) else ""
+                        raise _UnavailableError(
+                            f"HTTP {response.status_code} {response.reason_phrase}{advice}"
+                        )
+                    if received and response.status_code != 206:
                         raise _UnavailableError(
                             f"broke off after {received} bytes, and the server cannot go on there"
                         )
                     length = response.headers.get("Content-Length")
                     total = received + int(length) if length else None
-                    bar = bar or bars.enter_context(
+                    bar = bar or open_things.enter_context(
                         program.Progress((total or 0) >> 20, Path(url).name, "MiB")
                     )
-                    while chunk := response.read(_CHUNK):
+                    for chunk in response.iter_raw():  # of a given size it would lose a torn rest
                         received += len(chunk)
                         bar.update((received >> 20) - bar.done)
                         yield chunk
-                if total is None:  # no length announced: the digest tells whether it is whole
-                    return
-                reason = f"broke off after {received} of {total} bytes"
-            except urllib.error.HTTPError as error:
-                advice = denied if error.code in (401, 403) else ""
-                raise _UnavailableError(f"HTTP {error.code} {error.reason}{advice}") from None
-            except (http.client.HTTPException, OSError) as error:
-                cause = getattr(error, "reason", error)
-                timed_out = isinstance(cause, TimeoutError)
-                reason = "timed out" if timed_out else " ".join(str(cause).split()) or repr(cause)
+                return  # whole: a body shorter than announced is an error below
+            except httpx2.TimeoutException:
+                reason = "timed out"
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+                reason = " ".join(str(error).split()) or repr(error)
+                if total is not None and received:
+                    reason = f"broke off after {received} of {total} bytes"
             if total is not None and received >= total:
                 return
             resumptions += 1

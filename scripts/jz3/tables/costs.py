@@ -12,8 +12,9 @@ from typing import Any
 
 from ..distillation.journal import NANO, TeacherJournal
 from ..io import UserError, read_json_lines
+from ..text import short
 from . import text_table
-from .text_table import Grid, number, short
+from .text_table import Grid, number
 
 # Beside planning, and the tables that show the costs.
 STAGES = (

@@ -45,17 +45,6 @@ def chance(text: str) -> str:
     return "-" if not text else "< 0.001" if float(text) < 0.001 else f"{float(text):.3f}"
 
 
-def short(value: float | str) -> str:
-    """A count with three digits and a letter for thousands, millions, ... ("-" for none)."""
-    value = float(value or 0)
-    if not value:
-        return "-"
-    for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * scale:
-            return f"{value / scale:.3g}{letter}"
-    return f"{value:.3g}"
-
-
 # ---------------------------------------------------------------- CSV
 
 
@@ -91,14 +80,18 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", text.replace("\n", " "))
 
 
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table alone; the first `left` columns are words, the others numbers."""
+    rule = ["---"] * left + ["---:"] * (len(header) - left)
+    lines = [[escape_markdown(text) for text in row] for row in [header, *rows]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [lines[0], rule, *lines[1:]])
+
+
 def markdown(grid: Grid, level: int = 2) -> str:
     """The grid as GitHub-flavoured Markdown under a heading of `level`."""
-    rule = ["---"] * grid.left + ["---:"] * (len(grid.header) - grid.left)
-    lines = [[escape_markdown(text) for text in row] for row in [grid.header, *grid.rows]]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [lines[0], rule, *lines[1:]])
     blocks = [f"{'#' * level} {escape_markdown(grid.title)}"]
     blocks += [escape_markdown(grid.caption)] if grid.caption else []
-    blocks.append(table)
+    blocks.append(markdown_table(grid.header, grid.rows, grid.left))
     if grid.notes:
         blocks.append("\n".join(f"- {escape_markdown(note)}" for note in grid.notes))
     return "\n\n".join(blocks) + "\n"

@@ -1,0 +1,24 @@
+"""Counts and texts in the short form that a reader wants."""
+
+_COUNTS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def short(value: float | str, unit: str = "") -> str:
+    """A count with three digits and a letter for thousands, millions, ... ("-" for none).
+
+    With a unit the letters are its prefixes: "3.6 GB", but "3.6B" of things.
+    """
+    value = float(value or 0)
+    if not value:
+        return "-"
+    space = " " if unit else ""
+    for scale, letter in _PREFIXES if unit else _COUNTS:
+        if value >= 0.9995 * scale:
+            return f"{value / scale:.3g}{space}{letter}{unit}"
+    return f"{value:.3g}{space}{unit}"
+
+
+def shorten(text: str, most: int) -> str:
+    """The text, or its first `most` characters and a mark that more was there."""
+    return text if len(text) <= most else text[:most].rstrip() + " [...]"
