@@ -8,7 +8,8 @@ import random
 import re
 from pathlib import Path
 
-from jz3.grading.extraction import boxed, extract_answer
+from jz3.boxes import last_boxed
+from jz3.grading.extraction import extract_answer
 
 FOLDER = Path(__file__).parent / "real"
 _LETTERS = "ABCDE"
@@ -16,14 +17,14 @@ _LETTERS = "ABCDE"
 BENCHMARKS = {
     "gsm8k": ("gsm8k/test.jsonl", lambda row: row["answer"].split("####")[1].strip()),
     "gsm8k_train": ("gsm8k/train.jsonl", lambda row: row["answer"].split("####")[1].strip()),
-    "math": ("math/test.jsonl", lambda row: boxed(row["solution"])),
+    "math": ("math/test.jsonl", lambda row: last_boxed(row["solution"])),
     "math500": ("math500/test.jsonl", lambda row: row["answer"]),
     "svamp": ("svamp/test.jsonl", lambda row: str(row["Answer"])),
     "asdiv": ("asdiv/test.jsonl", lambda row: re.sub(r" *\([^)]*\)", "", row["answer"])),
     "aqua": ("aqua/test.jsonl", lambda row: row["correct"]),
     "sat_math": ("sat_math/test.jsonl", lambda row: row["Answer"]),
     "mmlu_stem": ("mmlu_stem/test.jsonl", lambda row: _LETTERS[row["answer"]]),
-    "minerva_math": ("minerva_math/test.jsonl", lambda row: boxed(row["solution"])),
+    "minerva_math": ("minerva_math/test.jsonl", lambda row: last_boxed(row["solution"])),
 }
 
 

@@ -25,6 +25,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from . import boxes
 from .io import UserError, did_you_mean, read_json_lines
 
 SLOT = "{passage}"
@@ -170,15 +171,13 @@ def program_of(solution: str) -> str:
 
 
 def answer_of(solution: str) -> str:
-    r"""The stated answer: the last \boxed{...}, else the end of "the answer is ...", else ""."""
-    start = solution.rfind("\\boxed{")
-    if start >= 0:
-        depth, begin = 0, start + len("\\boxed")
-        for place in range(begin, len(solution)):
-            depth += {"{": 1, "}": -1}.get(solution[place], 0)
-            if depth == 0:
-                return solution[begin + 1 : place].strip()
-        return ""
+    r"""The stated answer: the last \boxed{...}, else the end of "the answer is ...", else "".
+
+    A last box that is empty or never closed is no answer, whatever stands before it: such a text
+    is not to be learnt from.
+    """
+    if written := boxes.find(solution):
+        return written[-1].content or ""
     stated = _STATED.findall(solution)
     return stated[-1].strip(" .$*") if stated else ""
 
@@ -236,11 +235,11 @@ def _restore_latex(text: str) -> str:
 
 def _bare_answer(answer: str) -> str:
     answer = answer.strip()
-    boxed = answer_of(answer) if "\\boxed{" in answer else answer
-    boxed = re.sub(r"^the answer is:?\s+", "", boxed.strip(), flags=re.I).rstrip(".").strip()
-    if len(boxed) > 2 and boxed[0] == boxed[-1] == "$" and "$" not in boxed[1:-1]:
-        boxed = boxed[1:-1].strip()
-    return boxed
+    answer = answer_of(answer) if boxes.find(answer) else answer
+    answer = re.sub(r"^the answer is:?\s+", "", answer.strip(), flags=re.I).rstrip(".").strip()
+    if len(answer) > 2 and answer[0] == answer[-1] == "$" and "$" not in answer[1:-1]:
+        answer = answer[1:-1].strip()
+    return answer
 
 
 def _without_box(solution: str) -> str:
@@ -251,10 +250,7 @@ def _without_box(solution: str) -> str:
     ):
         lines.pop()
     kept = "\n".join(lines).rstrip()
-    while "\\boxed{" in kept:
-        inner = answer_of(kept)
-        box = f"\\boxed{{{inner}}}"
-        if box not in kept:
-            break
-        kept = inner.join(kept.rsplit(box, 1))
+    while closed := [box for box in boxes.find(kept) if box.content is not None]:
+        last = closed[-1]  # nested ones come after the one around them
+        kept = kept[: last.start] + (last.content or "") + kept[last.end :]
     return kept

@@ -74,16 +74,6 @@ def test_rows_without_a_gold_answer_say_why(how, text):
     assert reason
 
 
-@given(st.text(alphabet="ab{}\\$ ", max_size=30))
-def test_boxed_content_has_matched_braces(text):
-    inside = benchmarks.last_boxed(r"\boxed{" + text + "}")
-    depth = 0
-    for mark in inside.replace("\\{", "").replace("\\}", ""):
-        depth += {"{": 1, "}": -1}.get(mark, 0)
-        assert depth >= 0
-    assert depth == 0
-
-
 @pytest.mark.parametrize(
     ("value", "choices"),
     [

@@ -130,17 +130,24 @@ def test_random_numbers_and_sets_repeat():
         "import os\nos.setxattr('PRECIOUS', 'user.a', b'1')",
         "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\n"
         "r = l.unshare(0x10000000)\nassert r == 0, ctypes.get_errno()",
+        "import ctypes\nassert ctypes.CDLL(None).shmctl(MEMORY, 0, None) == 0",  # 0: remove it
+        "import ctypes\nassert ctypes.CDLL(None).shmat(MEMORY, None, 0) != -1",
     ],
 )
 def test_no_door_is_open(attempt, tmp_path, monkeypatch):
+    import ctypes
     import socket
 
+    libc = ctypes.CDLL(None)
     precious = tmp_path / "precious"
     precious.write_text("kept")
     before = precious.stat()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        result = one(attempt.replace("PORT", str(port)).replace("PRECIOUS", str(precious)))
+        memory = libc.shmget(0, 64, 0o600)  # a segment of some other process
+        attempt = attempt.replace("PORT", str(port)).replace("MEMORY", str(memory))
+        result = one(attempt.replace("PRECIOUS", str(precious)))
+        assert libc.shmctl(memory, 0, None) == 0  # it was still there
         server.settimeout(0.01)
         with pytest.raises(TimeoutError):
             server.accept()

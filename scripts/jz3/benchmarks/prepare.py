@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .. import io, records
+from ..boxes import last_boxed
 from ..io import UserError
 from . import word_problems
 
@@ -244,24 +245,6 @@ def _letter(text: str, choices: list[str]) -> str:
     if text.isdigit():
         return letters[int(text)] if int(text) < len(letters) else ""
     return letters[choices.index(text)] if text in choices else ""
-
-
-def last_boxed(text: str) -> str:
-    r"""The content of the last `\boxed{...}` or `\fbox{...}` ("" if there is none, or no end)."""
-    start = max(text.rfind("\\boxed"), text.rfind("\\fbox"))
-    if start < 0:
-        return ""
-    rest = text[start:].removeprefix("\\boxed").removeprefix("\\fbox").lstrip()
-    if not rest.startswith("{"):  # \boxed 2, as some solutions have it
-        return re.split(r"[\s$.,]", rest, maxsplit=1)[0]
-    depth = 0
-    for position, mark in enumerate(rest):
-        escaped = position > 0 and rest[position - 1] == "\\"
-        if mark in "{}" and not escaped:
-            depth += 1 if mark == "{" else -1
-            if depth == 0:
-                return rest[1:position].strip()
-    return ""
 
 
 def split_choices(value: Any) -> list[str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import io
+from ..boxes import last_boxed
 from ..execution.programs import run_programs
 from ..generation import Engine, Generated, Request, Sampling, generate_journalled
-from ..grading.extraction import boxed
 
 _BLOCK = re.compile(
     r"^[ \t]*```[ \t]*(?:python|py)\b[^\n]*\n(.*?)^[ \t]*```[ \t]*$", re.M | re.S | re.I
@@ -62,7 +62,7 @@ def requested_program(turn: str, *, cut: bool = False) -> tuple[str, str] | None
         return None
     blocks = blocks[:1] if cut else blocks
     end = blocks[-1].end()
-    if (turn[end:].strip() and not cut) or boxed(_BLOCK.sub("", turn[:end])):
+    if (turn[end:].strip() and not cut) or last_boxed(_BLOCK.sub("", turn[:end])):
         return None
     return "\n".join(block[1] for block in blocks), turn[:end].rstrip()
 

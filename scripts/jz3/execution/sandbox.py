@@ -25,37 +25,72 @@ OUT_OF_MEMORY, NOT_CONFINED = 97, 98
 
 # ---------------------------------------------------------------- seccomp
 
-# System calls refused with EPERM, by number. What math needs is files to read, memory, threads
-# and time; this lists what reaches other processes, the network, the disk or the machine.
-_REFUSED = {
-    "x86_64": (
-        41, 42, 43, 49, 50, 53, 288,  # sockets
-        57, 58, 59, 322,  # fork, vfork, exec
-        62, 129, 200, 297, 424, 434, 438,  # signals to other processes
-        76, 82, 83, 84, 85, 86, 87, 88, 90, 91, 92, 93, 94, 132, 133, 188, 189, 190, 197, 198,
-        199, 235, 258, 259, 260, 261, 263, 264, 265, 266, 268, 280, 316, 452,  # file system
-        29, 64, 68, 240, 425, 426, 427,  # shared memory, queues, io_uring
-        101, 141, 142, 144, 203, 248, 249, 250, 298, 310, 311, 312, 321, 323,  # other processes
-        103, 134, 155, 159, 161, 163, 164, 165, 166, 167, 168, 169, 170, 171, 172, 173, 175, 176,
-        179, 227, 246, 272, 303, 304, 305, 308, 313, 320, 428, 429, 430, 431, 432, 433, 442,
-    ),
-    "aarch64": (
-        198, 199, 200, 201, 202, 203, 242,
-        221, 281,
-        129, 130, 138, 240, 424, 434, 438,
-        5, 6, 7, 14, 15, 16, 33, 34, 35, 36, 37, 38, 45, 52, 53, 54, 55, 88, 276, 452,
-        180, 186, 190, 194, 425, 426, 427,
-        117, 118, 119, 122, 140, 217, 218, 219, 241, 270, 271, 272, 280, 282,
-        39, 40, 41, 51, 60, 89, 97, 104, 105, 106, 112, 116, 142, 161, 162, 170, 171, 224, 225,
-        264, 265, 266, 268, 273, 294, 428, 429, 430, 431, 432, 433, 442,
-    ),
+# System calls by name: their numbers on (x86_64, aarch64), None where there is none.
+_MACHINES = {"x86_64": 0, "aarch64": 1}
+_ARCHITECTURE = (0xC000003E, 0xC00000B7)  # AUDIT_ARCH
+
+# Refused with EPERM. What math needs is files to read, memory, threads and time; this lists what
+# reaches other processes, the network, the disk or the machine.
+REFUSED: dict[str, tuple[int | None, int | None]] = {
+    # sockets
+    "socket": (41, 198), "connect": (42, 203), "accept": (43, 202), "bind": (49, 200),
+    "listen": (50, 201), "socketpair": (53, 199), "accept4": (288, 242),
+    # new processes and programs
+    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    # signals to other processes
+    "kill": (62, 129), "rt_sigqueueinfo": (129, 138), "tkill": (200, 130),
+    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438),
+    # the file system
+    "truncate": (76, 45),
+    "rename": (82, None), "mkdir": (83, None), "rmdir": (84, None), "creat": (85, None),
+    "link": (86, None), "unlink": (87, None), "symlink": (88, None), "chmod": (90, None),
+    "fchmod": (91, 52), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
+    "utime": (132, None), "mknod": (133, None), "setxattr": (188, 5), "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16), "utimes": (235, None), "mkdirat": (258, 34), "mknodat": (259, 33),
+    "fchownat": (260, 54), "futimesat": (261, None), "unlinkat": (263, 35), "renameat": (264, 38),
+    "linkat": (265, 37), "symlinkat": (266, 36), "fchmodat": (268, 53), "utimensat": (280, 88),
+    "renameat2": (316, 276), "fchmodat2": (452, 452),
+    # shared memory, queues, io_uring
+    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190),
+    "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192), "msgget": (68, 186),
+    "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187), "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    # other processes
+    "ptrace": (101, 117), "setpriority": (141, 140), "sched_setparam": (142, 118),
+    "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274), "ioprio_set": (251, 30), "migrate_pages": (256, 238),
+    "move_pages": (279, 239), "add_key": (248, 217), "request_key": (249, 218),
+    "keyctl": (250, 219), "perf_event_open": (298, 241),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "bpf": (321, 280), "userfaultfd": (323, 282),
+    # the machine and its file systems
+    "syslog": (103, 116), "uselib": (134, None), "pivot_root": (155, 41), "adjtimex": (159, 171),
+    "chroot": (161, 51), "acct": (163, 89), "settimeofday": (164, 170), "mount": (165, 40),
+    "umount2": (166, 39), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
+    "sethostname": (170, 161), "setdomainname": (171, 162), "iopl": (172, None),
+    "ioperm": (173, None), "init_module": (175, 105), "delete_module": (176, 106),
+    "quotactl": (179, 60), "clock_settime": (227, 112), "kexec_load": (246, 104),
+    "unshare": (272, 97), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
+    "clock_adjtime": (305, 266), "setns": (308, 268), "finit_module": (313, 273),
+    "kexec_file_load": (320, 294), "open_tree": (428, 428), "move_mount": (429, 429),
+    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442),
 }  # fmt: skip
-# Calls that depend on their arguments: (AUDIT_ARCH, clone, tgkill, prlimit64, open, openat)
-_NUMBERS = {
-    "x86_64": (0xC000003E, 56, 234, 302, 2, 257),
-    "aarch64": (0xC00000B7, 220, 131, 261, None, 56),
-}
-_CLONE3, _OPENAT2, _X32 = 435, 437, 0x40000000
+# Allowed or refused by what they are given.
+EXAMINED: dict[str, tuple[int | None, int | None]] = {
+    "clone": (56, 220), "tgkill": (234, 131), "prlimit64": (302, 261),
+    "open": (2, None), "openat": (257, 56),
+}  # fmt: skip
+# Refused as if the kernel had no such call: C libraries then fall back to one that is examined.
+DENIED = {"clone3": (435, 435), "openat2": (437, 437)}
+LANDLOCK = {
+    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
+}  # fmt: skip
+_X32 = 0x40000000  # set in the numbers of a second, smaller set of calls on x86_64
 _THREAD = 0x00010000  # CLONE_THREAD
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -73,28 +108,29 @@ def _argument(index: int) -> int:
 
 def _filter(machine: str, own_process: int) -> bytes:
     """The seccomp program as sock_filter records (code, jump if true, jump if false, value)."""
-    architecture, clone, tgkill, prlimit, open_, openat = _NUMBERS[machine]
+    column = _MACHINES[machine]
     steps = [
         (_LOAD, 0, 0, 4),
-        (_EQUAL, 1, 0, architecture),
+        (_EQUAL, 1, 0, _ARCHITECTURE[column]),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0),
         (_AT_LEAST, 0, 1, _X32),
         (_RETURN, 0, 0, _refuse(errno.EPERM)),
     ]
-    for number in _REFUSED[machine]:
-        steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _refuse(errno.EPERM))]
-    for number in (_CLONE3, _OPENAT2):  # C libraries then fall back to calls that can be checked
-        steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _refuse(errno.ENOSYS))]
-    conditions = [
-        (clone, 0, _ANY_BIT, _THREAD, True, errno.EPERM),
-        (tgkill, 0, _EQUAL, own_process, True, errno.EPERM),
-        (prlimit, 0, _EQUAL, 0, True, errno.EPERM),
-        (openat, 2, _ANY_BIT, _WRITES, False, errno.EROFS),
-    ]
-    if open_ is not None:
-        conditions.append((open_, 1, _ANY_BIT, _WRITES, False, errno.EROFS))
-    for number, argument, test, value, allowed_if, error in conditions:
+    for calls, error in ((REFUSED, errno.EPERM), (DENIED, errno.ENOSYS)):
+        for numbers in calls.values():
+            if (number := numbers[column]) is not None:
+                steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _refuse(error))]
+    conditions = (
+        ("clone", 0, _ANY_BIT, _THREAD, True, errno.EPERM),
+        ("tgkill", 0, _EQUAL, own_process, True, errno.EPERM),
+        ("prlimit64", 0, _EQUAL, 0, True, errno.EPERM),
+        ("openat", 2, _ANY_BIT, _WRITES, False, errno.EROFS),
+        ("open", 1, _ANY_BIT, _WRITES, False, errno.EROFS),
+    )
+    for name, argument, test, value, allowed_if, error in conditions:
+        if (number := EXAMINED[name][column]) is None:
+            continue
         steps += [
             (_EQUAL, 0, 4, number),
             (_LOAD, 0, 0, _argument(argument)),
@@ -112,7 +148,8 @@ def _filter(machine: str, own_process: int) -> bytes:
 def confine(readable: list[str]) -> bool:
     """Confine this process for good; False where the platform cannot."""
     machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
-    if not sys.platform.startswith("linux") or machine not in _REFUSED or struct.calcsize("P") != 8:
+    wide = struct.calcsize("P") == 8  # bytes of a pointer
+    if not (sys.platform.startswith("linux") and machine in _MACHINES and wide):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     end_with_parent, no_new_privileges, seccomp, by_filter = 1, 38, 22, 2
@@ -128,7 +165,7 @@ def confine(readable: list[str]) -> bool:
 
 def _read_only_beneath(libc: ctypes.CDLL, readable: list[str]) -> None:
     """Landlock: no reading but beneath these paths. Without Landlock nothing changes."""
-    create, add, restrict = 444, 445, 446
+    create, add, restrict = (numbers[0] for numbers in LANDLOCK.values())  # as on aarch64
     all_rights, read_file, read_directory = (1 << 13) - 1, 1 << 2, 1 << 3
     rules = libc.syscall(create, ctypes.c_char_p(struct.pack("=Q", all_rights)), 8, 0)
     if rules < 0:

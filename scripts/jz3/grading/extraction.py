@@ -1,6 +1,6 @@
 r"""Find the final answer in what a model wrote.
 
-Order (section 4.1 of the paper's evaluation, as released): the last non-empty `\boxed{}`; what
+Order (section 4.1 of the paper's evaluation, as released): the last non-empty box; what
 follows the last "answer is"; in a solution with executed programs the last number of the last
 output; the last number of the text. Programs are not searched, their outputs are. In a text that
 was cut off the last number is only where it stopped, and does not count (ours).
@@ -8,7 +8,8 @@ was cut off the last number is only where it stopped, and does not count (ours).
 
 import re
 
-from .quantities import closing, compact, plain, unwrap
+from ..boxes import last_boxed
+from .quantities import compact, plain, unwrap
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.M | re.S)
 _STATED = re.compile(r"\b(?:answer|choice)(?:\s+is|\s*:)\s*:?(?!\s*$)", re.I)
@@ -24,19 +25,6 @@ _VALUE = (
 _NUMBER = re.compile(_VALUE)
 _FAILED = re.compile(r"^[\w.]*(?:Error|Exception|Interrupt|Timeout)\b[^\n]*\Z", re.M)
 _LETTER = re.compile(r"\(?\s*([A-Za-z])\s*(?:[).:]\s*.*)?", re.S)
-
-
-def boxed(text: str) -> str:
-    r"""Content of the last non-empty `\boxed{}` (or `\fbox{}`) with matched braces; else ""."""
-    for found in reversed(list(re.finditer(r"\\f?boxed\s*", text))):
-        if text[found.end() : found.end() + 1] == "{":
-            end = closing(text, found.end())
-            content = text[found.end() + 1 : end] if end > 0 else ""
-        else:  # TeX allows `\boxed 5`
-            content = re.match(r"[^\s$\\{}]*", text[found.end() :])[0]
-        if content.strip():
-            return content.strip()
-    return ""
 
 
 def last_number(text: str) -> str:
@@ -93,7 +81,7 @@ def _choice(text: str, choices: list[str]) -> str:
     brackets, or after a word such as "option".
     """
     bare = [compact(plain(bare_choice(choice))).casefold() for choice in choices]
-    for candidate in (boxed(text), _stated(text)):
+    for candidate in (last_boxed(text), _stated(text)):
         if candidate:
             letter = _letter(candidate, len(choices))
             if letter:
@@ -125,9 +113,8 @@ def extract_answer(
     words = prose(text)
     if choices:
         return _choice(words, list(choices))
-    found = boxed(words)
-    if found:
-        return found
+    if boxed := last_boxed(words):
+        return boxed
     last = last_number(words) if finished else ""
     ran = [output for output in outputs(text) if not _FAILED.search(output)]
     if not ran:

@@ -8,6 +8,8 @@ import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ..boxes import closing
+
 _SYMBOLS = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ",
     "÷": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ",
@@ -23,22 +25,6 @@ _FUNCTIONS = (
     "|pi|det|mod"
 )
 FUNCTIONS = frozenset(_FUNCTIONS.split("|"))
-
-
-def closing(text: str, start: int) -> int:
-    """Index of the bracket that closes the one at `start`, or -1. Escaped braces do not count."""
-    opening = text[start]
-    wanted = {"{": "}", "(": ")", "[": "]"}[opening]
-    depth, place = 0, start
-    while place < len(text):
-        if text[place] == "\\" and text[place + 1 : place + 2] in "{}\\" and opening == "{":
-            place += 2
-            continue
-        depth += (text[place] == opening) - (text[place] == wanted)
-        if depth == 0:
-            return place
-        place += 1
-    return -1
 
 
 def _wrap(text: str, command: str, opening: str) -> str:

@@ -52,7 +52,7 @@ class PackTrainer(transformers.Trainer):
             "version": 2,
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "state_dict_type": "SHARDED_STATE_DICT",
-            "cpu_ram_efficient_loading": True,  # see training.load_model
+            "cpu_ram_efficient_loading": True,  # see train.load_model
             "activation_checkpointing": recipe["gradient_checkpointing"],
         }
         super().__init__(
@@ -325,7 +325,7 @@ def _check_isolation(trainer: PackTrainer) -> None:
     if (one - two).abs().max() > 1e-3 * one.abs().max():
         raise io.UserError(
             f"{trainer.what}: with transformers {transformers.__version__} this model's attention"
-            " crosses packed documents. Install the version in envs/train.txt."
+            " crosses packed documents. Install the version in envs/train.lock."
         )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..io import UserError
 
 PREFIX = "jz3_"  # of job names: slurm-jobname-prefix in profiles/slurm/profile.yaml
+SECONDS = 60  # for squeue to answer
 
 
 def refuse(folder: str | Path, on_slurm: bool) -> None:
@@ -24,24 +25,27 @@ def refuse(folder: str | Path, on_slurm: bool) -> None:
         return
     command = ["squeue", "--noheader", "--user", getpass.getuser(), "--format", "%j|%Z"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        listed = subprocess.run(command, capture_output=True, check=True, timeout=SECONDS)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         if not on_slurm:
             return
-        said = (error.stderr or "").strip().partition("\n")[0] or "no answer within a minute"
+        silent = "it failed without a word"
+        if isinstance(error, subprocess.TimeoutExpired):
+            silent = f"no answer within {SECONDS} s"
+        said = (error.stderr or b"").decode(errors="replace").strip().partition("\n")[0]
         raise UserError(
-            f"squeue does not tell whether jobs of an earlier run still work here: {said}"
+            f"squeue does not tell whether jobs of an earlier run still work here: {said or silent}"
         ) from None
     here = os.path.realpath(folder)
-    found = Counter()
-    for line in listed.stdout.splitlines():
+    names: Counter[str] = Counter()
+    for line in os.fsdecode(listed.stdout).splitlines():
         name, _, place = line.partition("|")
         if name.startswith(PREFIX) and os.path.realpath(place) == here:
-            found[name] += 1
-    if found:
-        jobs = found.total()
+            names[name] += 1
+    if names:
+        jobs = names.total()
         raise UserError(
             f"{jobs} Slurm job{'s' if jobs > 1 else ''} of an earlier run still work in {here}, and"
             " would write the same files. Wait for them, or cancel them:"
-            f" scancel --name {','.join(sorted(found))}"
+            f" scancel --name {','.join(sorted(names))}"
         )
