@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import SCORES
-from jz3.report import influence_card
+from jz3.report import cards, influence_card
 
 
 def main(options) -> None:
@@ -19,7 +19,7 @@ def main(options) -> None:
     recipe = options.recipe
     found = influence_card.summary(recipe["influence"], rows, recipe["picked"], options.seed, texts)
     io.write_json(options.summary, found)
-    io.write_text(options.output, influence_card.card(found))
+    io.write_text(options.output, cards.markdown("influence_card", found))
 
 
 if __name__ == "__main__":

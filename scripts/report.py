@@ -43,7 +43,7 @@ if __name__ == "__main__":
     parser.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
     parser.add_argument("--scores", **several, help="scores.parquet of influence runs")
     parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
-    parser.add_argument("--cards", **several, help="data cards (Markdown)")
+    parser.add_argument("--cards", **several, help="facts of data cards (JSON)")
     parser.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
     parser.add_argument("--output", type=Path, required=True, help="HTML file")
     program.run(main, parser)
