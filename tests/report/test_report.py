@@ -8,6 +8,7 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
@@ -133,7 +134,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     figure_files.append(results / "figures" / "influence.main.svg")
     figures.influence(figure_files[-1], rows)
 
-    summary = influence_table.summarise("main", rows, 0.95, 1)
+    summary = influence_table.summarise("main", pd.DataFrame(rows), 0.95, 1)
     run_tables = [results / "tables" / "cost.csv", results / "tables" / "influence.csv"]
     run_tables[1].write_text(influence_table.to_csv(summary))
     for rule in ("train_model.jiuzhang", "train_model.finetuned"):
@@ -143,7 +144,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     counted = [path.with_name("answers.parquet") for path in paths] + histories[2:]
     gpus = {"train_model": {"finetuned": 8, "jiuzhang": 8}}
     found, _ = costs.collect(counted, results / "timings", gpus)
-    run_tables[0].write_text(text_table.to_csv(costs.to_rows(found, 2.0), costs.CSV_COLUMNS))
+    run_tables[0].write_text(costs.to_csv(costs.with_total(found, 2.0)))
     funnels = [results / "corpus" / "funnel.json", results / "synthesis" / "cot" / "funnel.json"]
     one = {"documents": 12, "cut": 30, "too_short": None, "duplicates": 2, "kept": 28}
     write_json(funnels[0], {"sources": {"web": one, "qa": one}, "total": one})
@@ -276,10 +277,10 @@ def test_glance_counts_what_the_tables_say():
         row(row="c", benchmark="x", score="10.0", low="5", high="15", verdict="unknown"),
     ]  # fmt: skip
     funnels = [{"sources": {}}, {"written": 10, "kept": 7}, {"written": 5, "kept": 5}]
-    cost = dict.fromkeys(costs.CSV_COLUMNS, "0") | {
-        "tokens_trained": "1500", "gpu_seconds": "7200", "dollars": "3.5",
+    cost = dict.fromkeys(costs.FORMATS, 0) | {
+        "tokens_trained": 1500, "gpu_seconds": 7200.0, "dollars": 3.5,
     }  # fmt: skip
-    assert facts.glance([rows], funnels, [cost]) == [
+    assert facts.glance([rows], funnels, pd.DataFrame([cost])) == [
         ("80.0 %", "b on x, best of table main [75.0, 85.0]"),
         ("1 of 2", "published scores within noise; 1 above, 1 not run"),
         ("12", "synthetic problems kept, of 15 written"),
@@ -287,7 +288,7 @@ def test_glance_counts_what_the_tables_say():
         ("2.0", "GPU-hours"),
         ("$3.50", "paid to the teacher"),
     ]
-    assert facts.glance([rows[3:]], [], []) == [
+    assert facts.glance([rows[3:]], [], None) == [
         ("10.0 %", "c on x, best of table main [5.0, 15.0]")
     ]
 

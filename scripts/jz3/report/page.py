@@ -16,7 +16,7 @@ import yaml
 from markupsafe import Markup
 
 from ..io import UserError, read_json, table_origin
-from ..tables import costs, influence_table, score_table, sidecar, text_table
+from ..tables import costs, influence_table, score_table, sidecar
 from ..tables.layout import layout
 from ..text import shorten
 from . import cards, corpus_card, facts
@@ -48,12 +48,10 @@ def render(
     table_rows = [score_table.read_csv(path) for path in table_files]
     sheets = [layout(rows) for rows in table_rows]
     run_files = {Path(path).stem: path for path in run_table_files}
-    cost_rows = (
-        text_table.read_csv(run_files["cost"], costs.CSV_COLUMNS) if "cost" in run_files else []
-    )
-    influence_rows = (
-        influence_table.read_csv(run_files["influence"]) if "influence" in run_files else []
-    )
+    cost = costs.read_csv(run_files["cost"]) if "cost" in run_files else None
+    influence = None
+    if "influence" in run_files:
+        influence = influence_table.read_csv(run_files["influence"])
     counts = [read_json(path) for path in funnel_files]
     sidecars = [sidecar.read(path) for path in sidecar_files]
     behind = facts.evidence(sidecars)
@@ -64,7 +62,7 @@ def render(
         .render(
             name=name,
             kind=kind_of_run(configuration),
-            glance=facts.glance(table_rows, counts, cost_rows),
+            glance=facts.glance(table_rows, counts, cost),
             sheets=sheets,
             places={row["name"]: f"file-{place}" for place, row in enumerate(behind, 1)},
             behind=behind,
@@ -74,10 +72,10 @@ def render(
                 {"name": _label(path), "parts": funnel(part)}
                 for path, part in zip(funnel_files, counts, strict=True)
             ],
-            cost=costs.layout(cost_rows) if cost_rows else None,
-            influence=influence_table.layout(influence_rows, _confidence(table_rows))
-            if influence_rows
-            else None,
+            cost=None if cost is None else costs.layout(cost),
+            influence=None
+            if influence is None
+            else influence_table.layout(influence, _confidence(table_rows)),
             influences=[_influence(path) for path in influence_files],
             cards=[
                 {"name": card["corpus"], "body": cards.html("corpus_card", card)}

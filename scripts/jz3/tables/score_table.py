@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
+
 from ..evaluation import sampling_metrics
 from ..io import UserError, did_you_mean, digest, file_digest, read_rows, rng
 from ..records import GRADES
@@ -312,12 +314,12 @@ def _compare(cell: dict, paper: float | str) -> dict:
 
 def to_csv(rows: Sequence[dict[str, str]]) -> str:
     """The rows as CSV text with a header."""
-    return text_table.to_csv(rows, COLUMNS)
+    return text_table.to_csv(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
-    rows = text_table.read_csv(path, COLUMNS)
+    rows = text_table.read_csv(path, COLUMNS, words=COLUMNS).to_dict("records")
     for before, after in pairwise(rows):
         if before["table"] != after["table"]:
             raise UserError(f"{path}: holds more than one table; build it again.")
