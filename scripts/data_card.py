@@ -3,13 +3,15 @@
 --recipe: {"corpus": name} and the corpus's entry in the configuration.
 """
 
+import argparse
+
 from jz3 import program
 from jz3.io import read_json, read_rows, write_json, write_text
 from jz3.records import PROBLEMS
 from jz3.report import cards, corpus_card
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Describe what was kept and what was left out."""
     kept = read_rows(options.problems, PROBLEMS)
     rejected = read_rows(options.rejected, PROBLEMS, allow_empty=True)

@@ -4,6 +4,7 @@
 numbers and whole texts as JSON.
 """
 
+import argparse
 import functools
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from jz3.records import SCORES
 from jz3.report import cards, influence_card
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Summarise and write."""
     rows = io.read_table(options.scores, SCORES, extra_prefix="score_").to_pylist()
     texts = functools.partial(influence_card.texts_of, options.candidates, options.passages)

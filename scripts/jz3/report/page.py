@@ -247,7 +247,7 @@ def funnel(value: Any) -> list[dict[str, Any]]:
     return made
 
 
-def _alike(rows: list[dict]) -> bool:
+def _alike(rows: list[dict[str, Any]]) -> bool:
     return bool(set.intersection(*(set(row) for row in rows)))
 
 

@@ -141,7 +141,9 @@ def _timing(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         times = pd.DataFrame()
     times = times.reindex(columns=["s", "cpu_time"])
-    return times.apply(pd.to_numeric, errors="coerce").fillna(0)  # NA: could not be sampled
+    for name in times:  # NA: could not be sampled
+        times[name] = pd.to_numeric(times[name], errors="coerce")
+    return times.fillna(0)
 
 
 # ---------------------------------------------------------------- as a table
@@ -220,7 +222,7 @@ def layout(table: pd.DataFrame, strays: int = 0) -> Grid:
     if strays:
         notes.append(f"{strays} records of time belong to no entry of the configuration: left out.")
     caption = "What this run cost, step by step, from its own records."
-    return Grid("Table cost", list(shown), shown.to_numpy().tolist(), 2, caption, notes)
+    return Grid("Table cost", shown.columns.tolist(), shown.to_numpy().tolist(), 2, caption, notes)
 
 
 def text_forms(table: pd.DataFrame, strays: int) -> dict[str, str]:

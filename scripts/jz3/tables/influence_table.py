@@ -74,13 +74,15 @@ def layout(table: pd.DataFrame, confidence: float) -> Grid:
     header = ["influence", "by", "group", "problems", "mean", "median", "10 %", "90 %"]
     header.append("in the best tenth, %")
     lines = []
-    for row in table.itertuples():
-        several = row.problems > 1  # of one problem there is nothing to resample
-        interval = f"\n[{_score(row.mean_low)}, {_score(row.mean_high)}]" if several else ""
+    for row in table.to_dict("records"):
+        several = row["problems"] > 1  # of one problem there is nothing to resample
+        interval = f"\n[{_score(row['mean_low'])}, {_score(row['mean_high'])}]" if several else ""
+        share, low, high = (f"{100 * row[key]:.1f}" for key in ("share", "low", "high"))
         lines.append([
-            row.influence, row.by, row.group, f"{row.problems:,}", _score(row.mean) + interval,
-            _score(row.median), _score(row.tenth), _score(row.ninetieth),
-            f"{100 * row.share:.1f}\n[{100 * row.low:.1f}, {100 * row.high:.1f}]",
+            row["influence"], row["by"], row["group"], f"{row['problems']:,}",
+            _score(row["mean"]) + interval,
+            *(_score(row[key]) for key in ("median", "tenth", "ninetieth")),
+            f"{share}\n[{low}, {high}]",
         ])  # fmt: skip
     notes = [
         f"In brackets: {100 * confidence:g} % intervals: bootstrap of means, Wilson of shares.",

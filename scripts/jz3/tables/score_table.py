@@ -315,7 +315,8 @@ def to_csv(rows: Sequence[dict[str, str]]) -> str:
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
-    rows = text_table.read_csv(path, COLUMNS, words=COLUMNS).to_dict("records")
+    table = text_table.read_csv(path, COLUMNS, words=COLUMNS)
+    rows = [{str(key): row[key] for key in row} for row in table.to_dict("records")]
     for before, after in pairwise(rows):
         if before["table"] != after["table"]:
             raise UserError(f"{path}: holds more than one table; build it again.")
