@@ -7,7 +7,7 @@
 #         <results>/synthesis/{corpus}/problems.parquet           what passed every check
 #         <results>/synthesis/{corpus}/rejected.parquet           the rest, with the reason
 #         <results>/synthesis/{corpus}/funnel.json                counts, check by check
-#         <results>/synthesis/{corpus}/README.md                  data card
+#         <results>/synthesis/{corpus}/README.md, card.json       data card
 
 
 rule draw_prompts:
@@ -137,14 +137,16 @@ rule data_card:
         problems="<results>/synthesis/{corpus}/problems.parquet",
         rejected="<results>/synthesis/{corpus}/rejected.parquet",
         report="<results>/synthesis/{corpus}/funnel.json",
+        templates=expand("rules/report/{name}.j2", name=["corpus_card", "markdown"]),
     output:
         card=ensure("<results>/synthesis/{corpus}/README.md", non_empty=True),
+        facts=ensure("<results>/synthesis/{corpus}/card.json", non_empty=True),
     log:
         "<results>/logs/synthesis/data_card.{corpus}.log",
     benchmark:
         "<results>/timings/synthesis/data_card.{corpus}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/evaluate.yaml"
     resources:
         **asked("filter_problems", "{corpus}"),
     params:
@@ -155,7 +157,7 @@ rule data_card:
         "python scripts/data_card.py --problems {input.problems:q} --rejected {input.rejected:q}"
         " --report {input.report:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q}"
-        " --output {output.card:q} --log {log:q}"
+        " --facts {output.facts:q} --output {output.card:q} --log {log:q}"
 
 
 rule synthesis:

@@ -240,6 +240,7 @@ rule influence_card:
         scores="<results>/influence/{influence}/scores.parquet",
         candidates=of_influence("candidates", "candidates.parquet"),
         passages="<results>/corpus/passages.parquet",
+        templates=expand("rules/report/{name}.j2", name=["influence_card", "markdown"]),
     output:
         card=ensure("<results>/influence/{influence}/README.md", non_empty=True),
         summary=ensure("<results>/influence/{influence}/summary.json", non_empty=True),
@@ -297,9 +298,12 @@ rule report:
             influence=config["influence"],
         ),
         candidates=candidate_tables(),
-        cards=expand("<results>/synthesis/{corpus}/README.md", corpus=written_corpora()),
+        cards=expand("<results>/synthesis/{corpus}/card.json", corpus=written_corpora()),
         disagreements=[f"{folder}/disagreements.csv" for folder in all_evaluations()],
-        template="rules/report/report.html.j2",
+        templates=expand(
+            "rules/report/{name}.j2",
+            name=["report.html", "html", "corpus_card", "influence_card"],
+        ),
     output:
         page=ensure("<results>/report.html", non_empty=True),
     log:

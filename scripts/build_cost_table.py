@@ -3,6 +3,7 @@
 --recipe: "gpus" ({rule: {name: GPUs of a job}}) and "gpu_hour_dollars".
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
@@ -10,18 +11,18 @@ from jz3.io import UserError, write_json, write_text
 from jz3.tables import costs, sidecar
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Count, add up and write the forms of the table, and the files that were counted."""
     if not options.timings.is_dir():
         raise UserError(f"{options.timings}: no such folder; no job has left its time.")
-    found, strays = costs.collect(
+    steps, strays = costs.collect(
         options.products, options.timings, options.recipe["gpus"], options.journal
     )
-    rows = costs.to_rows(found, options.recipe["gpu_hour_dollars"])
-    for form, text in costs.text_forms(rows, strays).items():
+    table = costs.with_total(steps, options.recipe["gpu_hour_dollars"])
+    for form, text in costs.text_forms(table, strays).items():
         write_text(getattr(options, form), text)
     write_json(options.sidecar, sidecar.of_files("cost", options.products, options.code))
-    program.say(f"table cost: {len(found)} steps, {costs.time(sum(c.seconds for c in found))}")
+    program.say(f"table cost: {len(steps)} steps, {costs.time(steps['seconds'].sum())}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ path. --recipe: an entry of `tables` with "confidence", and optionally "rows" ({
 name}}), "subsets" (benchmarks run in part) and "sizes" (problems of a whole test set).
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
@@ -14,7 +15,7 @@ from jz3.tables import score_table, sidecar
 from jz3.tables.layout import latex, layout, markdown
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Write the three forms of the table from one set of rows, and where each number is from."""
     rows = score_table.build(
         options.name, options.grades, options.paper, options.recipe, options.seed

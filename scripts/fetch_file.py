@@ -3,13 +3,14 @@
 The recipe is the source's entry: `sha256` and the `places` to try, in order.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
 from jz3.sources.files import fetch
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     """Fetch the file."""
     fetch(options.recipe, options.output, options.name)
 

@@ -4,22 +4,23 @@
 numbers and whole texts as JSON.
 """
 
+import argparse
 import functools
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import SCORES
-from jz3.report import influence_card
+from jz3.report import cards, influence_card
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Summarise and write."""
     rows = io.read_table(options.scores, SCORES, extra_prefix="score_").to_pylist()
     texts = functools.partial(influence_card.texts_of, options.candidates, options.passages)
     recipe = options.recipe
     found = influence_card.summary(recipe["influence"], rows, recipe["picked"], options.seed, texts)
     io.write_json(options.summary, found)
-    io.write_text(options.output, influence_card.card(found))
+    io.write_text(options.output, cards.markdown("influence_card", found))
 
 
 if __name__ == "__main__":

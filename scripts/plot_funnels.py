@@ -1,9 +1,11 @@
 """Draw what was kept of passages and problems, and why the rest was not, as SVG."""
 
+import argparse
+
 from jz3 import program
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read all counts and draw them."""
     from jz3.report import funnel_figure
 

@@ -1,11 +1,13 @@
 """Draw how influence scores spread over sources and levels, as SVG."""
 
+import argparse
+
 from jz3 import program
 from jz3.io import read_table
 from jz3.records import SCORES
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read one table of scores and draw it."""
     from jz3.report import figures
 

@@ -3,10 +3,12 @@
 A history is <kind>/<name>/history.jsonl; kind and name are read off its path.
 """
 
+import argparse
+
 from jz3 import program
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read all histories and draw them."""
     from jz3.report import figures
 

@@ -1,9 +1,11 @@
 """Draw a table's scores with their intervals, and the paper's values where it has them, as SVG."""
 
+import argparse
+
 from jz3 import program
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read one table in long form and draw it."""
     from jz3.report import figures
     from jz3.tables import score_table

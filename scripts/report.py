@@ -4,13 +4,15 @@ The recipe is the whole configuration. Of --scores and --candidates the page sho
 made.
 """
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from jz3 import program
 from jz3.io import write_text
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Render the page and write it."""
     from jz3.report.page import render
 
@@ -34,7 +36,7 @@ def main(options) -> None:
 
 if __name__ == "__main__":
     parser = program.parser(__doc__)
-    several = {"nargs": "*", "type": Path, "default": []}
+    several: dict[str, Any] = {"nargs": "*", "type": Path, "default": []}
     parser.add_argument("--tables", nargs="+", type=Path, required=True, help="build_table's CSVs")
     parser.add_argument("--run-tables", **several, help="cost.csv, influence.csv")
     parser.add_argument("--sidecars", **several, help="where the tables' numbers are from (JSON)")
@@ -43,7 +45,7 @@ if __name__ == "__main__":
     parser.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
     parser.add_argument("--scores", **several, help="scores.parquet of influence runs")
     parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
-    parser.add_argument("--cards", **several, help="data cards (Markdown)")
+    parser.add_argument("--cards", **several, help="facts of data cards (JSON)")
     parser.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
     parser.add_argument("--output", type=Path, required=True, help="HTML file")
     program.run(main, parser)

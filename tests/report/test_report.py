@@ -8,12 +8,13 @@ from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
 from jz3.io import UserError, provenance, rng, write_json, write_table
 from jz3.records import ANSWERS, GRADES, PASSAGES, PROBLEMS, SCORES
-from jz3.report import corpus_card, facts, figures, funnel_figure, influence_card, markdown_html
+from jz3.report import cards, corpus_card, facts, figures, funnel_figure, influence_card
 from jz3.report.page import LARGEST, PAGE_COLOURS, funnel, inline_svg, render
 from jz3.tables import costs, influence_table, score_table, sidecar, text_table
 from jz3.tables.layout import layout
@@ -133,7 +134,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     figure_files.append(results / "figures" / "influence.main.svg")
     figures.influence(figure_files[-1], rows)
 
-    summary = influence_table.summarise("main", rows, 0.95, 1)
+    summary = influence_table.summarise("main", pd.DataFrame(rows), 0.95, 1)
     run_tables = [results / "tables" / "cost.csv", results / "tables" / "influence.csv"]
     run_tables[1].write_text(influence_table.to_csv(summary))
     for rule in ("train_model.jiuzhang", "train_model.finetuned"):
@@ -143,7 +144,7 @@ def make_run(results: Path, problems: int = 60) -> dict:
     counted = [path.with_name("answers.parquet") for path in paths] + histories[2:]
     gpus = {"train_model": {"finetuned": 8, "jiuzhang": 8}}
     found, _ = costs.collect(counted, results / "timings", gpus)
-    run_tables[0].write_text(text_table.to_csv(costs.to_rows(found, 2.0), costs.CSV_COLUMNS))
+    run_tables[0].write_text(costs.to_csv(costs.with_total(found, 2.0)))
     funnels = [results / "corpus" / "funnel.json", results / "synthesis" / "cot" / "funnel.json"]
     one = {"documents": 12, "cut": 30, "too_short": None, "duplicates": 2, "kept": 28}
     write_json(funnels[0], {"sources": {"web": one, "qa": one}, "total": one})
@@ -159,8 +160,8 @@ def make_run(results: Path, problems: int = 60) -> dict:
     rejected = [problem(k, STATUSES[k % 4]) for k in range(8)]
     settings = {"corpus": "cot", "mode": "cot", "prompts": 68, "filters": ["parsed", "contaminated"],
                 "sampling": {"temperature": 0.7, "top_p": 0.95}}  # fmt: skip
-    card = results / "synthesis" / "cot" / "card.md"
-    card.write_text(corpus_card.card(settings, kept, rejected, counts["rejected"]))
+    card = results / "synthesis" / "cot" / "card.json"
+    write_json(card, corpus_card.summary(settings, kept, rejected, counts["rejected"]))
     return {
         "name": "made up", "table_files": table_files, "run_table_files": run_tables,
         "sidecar_files": sidecars, "figure_files": figure_files,
@@ -276,10 +277,10 @@ def test_glance_counts_what_the_tables_say():
         row(row="c", benchmark="x", score="10.0", low="5", high="15", verdict="unknown"),
     ]  # fmt: skip
     funnels = [{"sources": {}}, {"written": 10, "kept": 7}, {"written": 5, "kept": 5}]
-    cost = dict.fromkeys(costs.CSV_COLUMNS, "0") | {
-        "tokens_trained": "1500", "gpu_seconds": "7200", "dollars": "3.5",
+    cost = dict.fromkeys(costs.FORMATS, 0) | {
+        "tokens_trained": 1500, "gpu_seconds": 7200.0, "dollars": 3.5,
     }  # fmt: skip
-    assert facts.glance([rows], funnels, [cost]) == [
+    assert facts.glance([rows], funnels, pd.DataFrame([cost])) == [
         ("80.0 %", "b on x, best of table main [75.0, 85.0]"),
         ("1 of 2", "published scores within noise; 1 above, 1 not run"),
         ("12", "synthetic problems kept, of 15 written"),
@@ -287,7 +288,7 @@ def test_glance_counts_what_the_tables_say():
         ("2.0", "GPU-hours"),
         ("$3.50", "paid to the teacher"),
     ]
-    assert facts.glance([rows[3:]], [], []) == [
+    assert facts.glance([rows[3:]], [], None) == [
         ("10.0 %", "c on x, best of table main [5.0, 15.0]")
     ]
 
@@ -363,45 +364,53 @@ def test_funnels_of_any_shape():
 # ---------------------------------------------------------------- data card
 
 
+def card_of(*arguments) -> str:
+    return cards.markdown("corpus_card", corpus_card.summary(*arguments))
+
+
 def test_card_counts_add_up_and_examples_differ():
     kept = [problem(k) for k in range(20)]
     rejected = [problem(k, STATUSES[k % 2]) for k in range(10)]
     settings = {"corpus": "cot", "mode": "cot", "filters": ["contaminated"]}
-    text = corpus_card.card(settings, kept, rejected, {"kept": 20})
+    text = card_of(settings, kept, rejected, {"kept": 20})
     assert "20 of 30 written problems (66.7 %) were kept" in text
     assert "| kept | 20 | 66.7 % |" in text
     assert "| truncated: cut off at the token limit | 5 | 16.7 % |" in text
-    assert text == corpus_card.card(settings, kept[::-1], rejected[::-1], {"kept": 20})
+    assert text == card_of(settings, kept[::-1], rejected[::-1], {"kept": 20})
     shown = re.findall(r"^### (\w+) \(", text.replace("\\", ""), flags=re.M)
     assert len(shown) == 6
     assert sum(name.startswith("kept") for name in shown) == 3
     reasons = [re.sub(r"\d", "", name) for name in shown[3:]]
     assert sorted(reasons[:2]) == ["truncated", "unparsed"]
     assert "test question of this run's" in text
-    unchecked = corpus_card.card({"corpus": "c", "mode": "cot"}, kept, [], {})
+    unchecked = card_of({"corpus": "c", "mode": "cot"}, kept, [], {})
     assert "Nothing was compared with the benchmarks" in unchecked
     assert "Problems left out" not in unchecked
 
 
 def test_card_shows_texts_in_full_and_as_they_are():
     rows = [problem(0) | {"solution": "```python\nprint(1)\n```\n\n````\nx | y"}]
-    text = corpus_card.card({"corpus": "c", "mode": "tool"}, rows, [], {})
+    text = card_of({"corpus": "c", "mode": "tool"}, rows, [], {})
     assert HOSTILE in text
     assert "`````text\n```python\nprint(1)\n```\n\n````\nx | y\n`````" in text
-    html = str(markdown_html.convert(text))
+    facts = corpus_card.summary({"corpus": "c", "mode": "tool"}, rows, [], {})
+    html = cards.html("corpus_card", facts)
     assert "<pre>```python\nprint(1)\n```\n\n````\nx | y</pre>" in html
     assert "<script" not in html
+    assert HOSTILE in "".join(read(html).text)
 
 
-def test_markdown_of_cards():
-    text = "# A\\_b\n\nOne\ntwo <i>.\n\n- first\n  more\n- second\n\n| a | b |\n| --- | ---: |\n| x\\|y | 1 |\n"
-    html = str(markdown_html.convert(text, deeper=1))
-    assert "<h2>A_b</h2>" in html
-    assert "<p>One two &lt;i&gt;.</p>" in html
-    assert "<ul><li>first more</li><li>second</li></ul>" in html
-    assert '<td class="text">x|y</td><td class="number">1</td>' in html
-    assert "<p>#none</p>" in str(markdown_html.convert("#none"))
-    assert str(markdown_html.convert("```\nunclosed")) == "<pre>unclosed</pre>"
+def test_parts_of_a_card_in_both_forms():
+    """What Markdown needs a backslash for, the page shows as it is; a blank corpus has no tables."""
+    facts = corpus_card.summary({"corpus": "a_b", "mode": "cot", "x|y": "<i>"}, [], [], {})
+    text, html = cards.markdown("corpus_card", facts), cards.html("corpus_card", facts)
+    assert text.startswith("# Data card: corpus a\\_b\n\n0 of 0 written problems were kept")
+    assert "| x\\|y | \\<i\\> |" in text
+    assert '<td>x|y</td><td class="number">&lt;i&gt;</td>' in html
+    assert "## What became of the problems\n\n(none)\n" in text
+    assert "<h3>What became of the problems</h3>" in html
+    assert "Data card" not in html  # the page names it where it folds it up
+    assert text.count("\n- ") == html.count("<li>") == 4
 
 
 # ---------------------------------------------------------------- programs
@@ -472,7 +481,13 @@ def test_card_and_plot_programs(run, tmp_path):
     done = run_program(
         "data_card.py", "--problems", candidates, "--rejected", rejected,
         "--report", run["funnel_files"][1], "--output", tmp_path / "card.md",
+        "--facts", tmp_path / "card.json",
         "--recipe", '{"corpus": "cot", "mode": "cot", "filters": []}',
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "card.md").read_text().startswith("# Data card: corpus cot")
+    facts = corpus_card.read(tmp_path / "card.json")
+    text = (tmp_path / "card.md").read_text()
+    assert text == cards.markdown("corpus_card", facts)
+    assert text.startswith("# Data card: corpus cot")
+    with pytest.raises(UserError, match="not the facts of a data card"):
+        corpus_card.read(tmp_path / "summary.json")

@@ -8,7 +8,7 @@ import pytest
 from jz3.distillation.journal import NANO, TeacherJournal
 from jz3.io import UserError, file_digest, write_table, write_text
 from jz3.records import ANSWERS, COMPLETIONS, PROBLEMS
-from jz3.tables import costs, sidecar, text_table
+from jz3.tables import costs, sidecar
 
 ROOT = Path(__file__).resolve().parents[2]
 GPUS = {
@@ -63,7 +63,7 @@ def run(tmp_path) -> dict:
 def test_every_number_by_hand(run):
     found, strays = costs.collect(run["products"], run["timings"], GPUS)
     assert strays == 1
-    made = {(cost.rule, cost.entry): cost for cost in found}
+    made = {(cost.rule, cost.entry): cost for cost in found.itertuples()}
     assert list(made) == [
         ("extract_passages", ""), ("ask_teacher", "random"), ("synthesize", "cot"),
         ("train_model", "jiuzhang"), ("answer_benchmark", "jiuzhang/cot"),
@@ -74,19 +74,20 @@ def test_every_number_by_hand(run):
     assert (training.tokens_trained, training.gpu_seconds) == (900, 8 * 3600)
     assert (answers.jobs, answers.tokens_read, answers.seconds) == (2, 20, 70)
     assert made["extract_passages", ""].cpu_seconds == 1  # what was not sampled adds nothing
-    total = costs.to_rows(found, 2.0)[-1]
+    total = costs.with_total(found, 2.0).iloc[-1]
     assert total["stage"] == "all"
     assert total["jobs"] == 8
-    assert float(total["gpu_seconds"]) == 10 * 3600 + 70
-    assert total["gpu_dollars"] == f"{2 * (10 + 70 / 3600):.2f}"
+    assert total["gpu_seconds"] == 10 * 3600 + 70
+    assert total["gpu_dollars"] == round(2 * (10 + 70 / 3600), 2)
 
 
 def test_columns_of_which_nothing_is_known_are_left_out(run):
-    paid = costs.layout(costs.to_rows(costs.collect(run["products"], run["timings"], GPUS)[0], 2.0))
+    found, _ = costs.collect(run["products"], run["timings"], GPUS)
+    paid = costs.layout(costs.with_total(found, 2.0))
     assert paid.header[-3:] == ["GPU-hours", "GPU dollars", "teacher dollars"]
     without = {rule: dict.fromkeys(names, 0) for rule, names in GPUS.items()}
     found, _ = costs.collect(run["products"][1:], run["timings"], without)
-    free = costs.layout(costs.to_rows(found, 2.0))
+    free = costs.layout(costs.with_total(found, 2.0))
     assert free.header[-1] == "processor"
     assert all(len(row) == len(free.header) for row in free.rows)
     assert "unknown" in " ".join(free.notes)  # the paper's costs
@@ -102,11 +103,11 @@ def test_what_the_teacher_was_paid_beyond_the_answers_in_use(run, tmp_path):
         journal.keep("a", {}, "", answer, charge, NANO)
         journal.reserve("b", NANO // 4, 10 * NANO)
     found, _ = costs.collect(run["products"], run["timings"], GPUS, path)
-    unused = next(cost for cost in found if cost.rule == costs.UNUSED)
-    assert unused.dollars == pytest.approx(0.5)
-    assert costs.to_rows(found, 2.0)[-1]["dollars"] == "1.250000"
+    (unused,) = found.loc[found["rule"] == costs.UNUSED, "dollars"]
+    assert unused == pytest.approx(0.5)
+    assert costs.with_total(found, 2.0).iloc[-1]["dollars"] == 1.25
     absent, _ = costs.collect(run["products"], run["timings"], GPUS, tmp_path / "none.sqlite")
-    assert costs.UNUSED not in {cost.rule for cost in absent}
+    assert costs.UNUSED not in set(absent["rule"])
     assert not (tmp_path / "none.sqlite").exists()
 
 
@@ -144,8 +145,11 @@ def test_program(run, tmp_path):
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rows = text_table.read_csv(forms["csv"], costs.CSV_COLUMNS)
-    assert rows[-1]["dollars"] == "0.750000"
+    table = costs.read_csv(forms["csv"])
+    assert table.iloc[-1]["dollars"] == 0.75
+    assert ",0.750000," in forms["csv"].read_text().splitlines()[-1]
+    found, _ = costs.collect(run["products"], run["timings"], GPUS)
+    assert table.equals(costs.with_total(found, 2.0))
     assert "| all |" in forms["markdown"].read_text()
     assert r"\bottomrule" in forms["latex"].read_text()
     made = json.loads(forms["sidecar"].read_text())

@@ -1,12 +1,16 @@
-"""The data card of a synthetic corpus: what is in it, what was left out, what it is good for."""
+"""The data card of a synthetic corpus: what is in it, what was left out, what it is good for.
 
-import re
+`summary` counts; `rules/report/corpus_card.j2` makes a page of it, or a part of the report.
+"""
+
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
-from ..io import digest
-from ..tables.text_table import escape_markdown
+from ..io import UserError, digest, read_json
+from ..tables.text_table import Grid
 
 SHOWN = 3
 # Why a problem was left out, in the words of a reader (statuses of records.PROBLEMS).
@@ -19,127 +23,60 @@ REASONS = {
     "duplicate": "near-copy of another problem",
     "contaminated": "shares a word sequence with a test question",
 }
-_KIND = {
-    "cot": "step-by-step solutions in natural language",
-    "tool": "solutions by Python programs",
-}
+Row = dict[str, Any]
 
 
-def card(recipe: dict, kept: Sequence[dict], rejected: Sequence[dict], report: dict) -> str:
-    """Markdown card of a corpus.
+def summary(
+    recipe: Row, kept: Sequence[Row], rejected: Sequence[Row], report: Row
+) -> dict[str, Any]:
+    """The facts of a corpus, as JSON can hold them.
 
     recipe: {"corpus": name, ...settings of `corpora[name]`}; kept, rejected: rows of
     `records.PROBLEMS`; report: the funnel that filter_problems wrote.
     """
-    name, mode = recipe["corpus"], recipe["mode"]
-    total = len(kept) + len(rejected)
-    passages = len({row["passage_id"] for row in kept})
-    share = f" ({100 * len(kept) / total:.1f} %)" if total else ""
-    blocks = [
-        f"# Data card: corpus {escape_markdown(name)}",
-        f"{len(kept):,} of {total:,} written problems{share} were kept: mathematics problems with"
-        f" {_KIND[mode]}, from {passages:,} passages of text. A language model wrote them; no"
-        " person has checked them.",
-        "## What became of the problems",
-        _funnel(kept, rejected),
-        "## Levels and sources",
-        *(_groups(key, kept, rejected) for key in ("level", "source")),
-        "## Lengths of the kept problems",
-        _lengths(kept),
-        "## Settings",
-        _table(["setting", "value"], _flat({k: v for k, v in recipe.items() if k != "corpus"})),
-        "## The filter's report",
-        _table(["count", "value"], _flat(report)),
-        "## Three kept problems",
-        "Chosen by a hash of their identity, not by eye.",
-        *(_example(row) for row in _choose(kept)),
-    ]
-    if rejected:
-        blocks += ["## Problems left out", "Chosen by hash, different reasons first."]
-        blocks += [_example(row) for row in _choose(rejected, lambda row: row["status"])]
-    blocks += [_USE, _limits(recipe), _LICENCE]
-    return "\n\n".join(blocks) + "\n"
+    reasons = Counter(row["status"] for row in rejected)
+    return {
+        "corpus": recipe["corpus"],
+        "mode": recipe["mode"],
+        "filters": recipe.get("filters", []),
+        "kept": len(kept),
+        "written": len(kept) + len(rejected),
+        "passages": len({row["passage_id"] for row in kept}),
+        "reasons": [
+            {"status": status, "problems": reasons[status]}
+            for status in [*REASONS, *sorted(set(reasons) - set(REASONS))]
+            if reasons[status]
+        ],
+        "level": _groups("level", kept, rejected),
+        "source": _groups("source", kept, rejected),
+        "lengths": _lengths(kept),
+        "settings": _flat({key: value for key, value in recipe.items() if key != "corpus"}),
+        "report": _flat(report),
+        "examples": [_example(row) for row in _choose(kept)],
+        "rejected_examples": [
+            _example(row) for row in _choose(rejected, lambda row: str(row["status"]))
+        ],
+    }
 
 
-_USE = """## Intended use
-
-Training language models to solve mathematics problems, and studying how such data are made."""
-
-
-def _limits(recipe: dict) -> str:
-    """What this corpus does not promise, given the checks that it went through."""
-    filters = recipe.get("filters", [])
-    if recipe["mode"] == "tool" and {"executed", "answer_agrees"} <= set(filters):
-        checked = (
-            "Each kept program ran and printed the answer that is stated. That the program solves"
-            " the problem as asked is not verified."
-        )
-    elif recipe["mode"] == "tool" and "executed" in filters:
-        checked = (
-            "Each kept program ran; the stated answer is what it printed. That the program solves"
-            " the problem as asked is not verified."
-        )
-    else:
-        checked = "Solutions are not verified: reasoning and answer may be wrong."
-    if "contaminated" in filters:
-        tests = (
-            "Questions that share a long word sequence with a test question of this run's"
-            " benchmarks were left out. A reworded test question would not be noticed, nor one of"
-            " another benchmark."
-        )
-    else:
-        tests = "Nothing was compared with the benchmarks: test questions may be among these."
-    points = [
-        checked,
-        "The writer is a language model: statements of fact in a problem can be wrong, and topics"
-        " follow the passages it was given.",
-        tests,
-        "It is not a test set: nobody has agreed on its answers.",
-    ]
-    return "## Limits\n\n" + "\n".join(f"- {point}" for point in points)
+def read(path: str | Path) -> dict[str, Any]:
+    """A summary that `data_card` wrote. Raises UserError if the file is none."""
+    card = read_json(path)
+    if not isinstance(card, dict) or not {"corpus", "written", "reasons"} <= card.keys():
+        raise UserError(f"{path}: not the facts of a data card. Delete it and rerun.")
+    return card
 
 
-_LICENCE = """## Licence notes
-
-Each problem was written from a passage of a source named above and may take over phrases of it:
-the terms of the sources apply, as do those of the model that wrote the problems and of the teacher
-that the model learnt from. The configuration of the run names all of them."""
-
-
-def _table(header: list[str], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "(none)"
-    rule = ["---"] + ["---:"] * (len(header) - 1)
-    body = [[escape_markdown(str(text)) for text in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
-
-
-def _funnel(kept: Sequence[dict], rejected: Sequence[dict]) -> str:
-    counts = Counter(row["status"] for row in rejected)
-    total = len(kept) + len(rejected)
-    order = [*REASONS, *sorted(set(counts) - set(REASONS))]
-    rows = [["written", f"{total:,}", "100.0 %"]] if total else []
-    for status in order:
-        if counts[status]:
-            label = f"{status}: {REASONS[status]}" if status in REASONS else status
-            rows.append([label, f"{counts[status]:,}", f"{100 * counts[status] / total:.1f} %"])
-    if total:
-        rows.append(["kept", f"{len(kept):,}", f"{100 * len(kept) / total:.1f} %"])
-    return _table(["what", "problems", "share"], rows)
-
-
-def _groups(key: str, kept: Sequence[dict], rejected: Sequence[dict]) -> str:
+def _groups(key: str, kept: Sequence[Row], rejected: Sequence[Row]) -> list[Row]:
     stays = Counter(row[key] for row in kept)
     leaves = Counter(row[key] for row in rejected)
-    rows = [
-        [name, f"{stays[name]:,}", f"{leaves[name]:,}",
-         f"{100 * stays[name] / (stays[name] + leaves[name]):.0f} %"]
+    return [
+        {"group": name, "kept": stays[name], "left_out": leaves[name]}
         for name in sorted(stays | leaves)
-    ]  # fmt: skip
-    return _table([key, "kept", "left out", "share kept"], rows)
+    ]
 
 
-def _lengths(kept: Sequence[dict]) -> str:
+def _lengths(kept: Sequence[Row]) -> list[Row]:
     columns = {
         "question, characters": [len(row["question"] or "") for row in kept],
         "solution, characters": [len(row["solution"] or "") for row in kept],
@@ -147,13 +84,18 @@ def _lengths(kept: Sequence[dict]) -> str:
             row["completion_tokens"] for row in kept if row["completion_tokens"] is not None
         ],
     }
-    rows = []
-    for name, values in columns.items():
-        if values:
-            ninth = sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
-            numbers = (min(values), median(values), mean(values), ninth, max(values))
-            rows.append([name, *(f"{value:,.0f}" for value in numbers)])
-    return _table(["what", "shortest", "median", "mean", "95 % below", "longest"], rows)
+    return [
+        {
+            "what": name,
+            "shortest": min(values),
+            "median": median(values),
+            "mean": mean(values),
+            "95 % below": sorted(values)[min(len(values) - 1, int(0.95 * len(values)))],
+            "longest": max(values),
+        }
+        for name, values in columns.items()
+        if values
+    ]
 
 
 def _flat(value: object, name: str = "") -> list[list[str]]:
@@ -171,38 +113,60 @@ def _flat(value: object, name: str = "") -> list[list[str]]:
     return [[name, f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)]]
 
 
-def _choose(rows: Sequence[dict], kind: Callable[[dict], str] = lambda row: "") -> list[dict]:
+def _choose(rows: Sequence[Row], kind: Callable[[Row], str] = lambda row: "") -> list[Row]:
     """Three rows by hash of their identity; no kind comes twice while another is left."""
     seen: Counter[str] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, Row]] = []
     for row in sorted(rows, key=lambda row: digest(["card", row["problem_id"]])):
         ranked.append((seen[kind(row)], len(ranked), row))
         seen[kind(row)] += 1
     return [row for *_, row in sorted(ranked, key=lambda item: item[:2])[:SHOWN]]
 
 
-def _example(row: dict) -> str:
+def _example(row: Row) -> dict[str, str]:
     why = "" if row["status"] == "kept" else f", {row['status']}"
     if row["duplicate_of"]:
         why += f" of {row['duplicate_of']}"
     if row["contaminated_by"]:
         why += f" by {row['contaminated_by']}"
-    head = f"### {row['problem_id']} ({row['level']}, {row['source']}{why})"
-    if not row["question"]:  # nothing was recognised in it
-        return f"{_heading(head)}\n\n{_fence(row['completion'] or '(empty)')}"
-    parts = [_heading(head), "Problem:", _fence(row["question"])]
-    parts += ["Solution:", _fence(row["solution"] or "(empty)")]
-    if row["answer"]:
-        parts += ["Answer:", _fence(row["answer"])]
-    return "\n\n".join(parts)
+    texts = ("question", "solution", "answer")
+    shown = texts if row["question"] else ("completion",)  # nothing was recognised in it
+    head = f"{row['problem_id']} ({row['level']}, {row['source']}{why})"
+    return {"head": head} | {key: row[key] or "" for key in shown}
 
 
-def _heading(text: str) -> str:
-    return "### " + escape_markdown(text.removeprefix("### "))
+# ---------------------------------------------------------------- for readers
 
 
-def _fence(text: str) -> str:
-    """The text as it is, in a fence longer than any run of backticks inside it."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+def tables(card: dict[str, Any]) -> dict[str, Grid]:
+    """The tables of a card, by name; without rows where there is nothing to count."""
+    written, kept = card["written"], card["kept"]
+    funnel = [("written", written)] if written else []
+    for reason in card["reasons"]:
+        status = reason["status"]
+        label = f"{status}: {REASONS[status]}" if status in REASONS else status
+        funnel.append((label, reason["problems"]))
+    funnel += [("kept", kept)] if written else []
+    lengths = ["what", "shortest", "median", "mean", "95 % below", "longest"]
+    rows = {
+        "funnel": [[what, f"{n:,}", f"{100 * n / written:.1f} %"] for what, n in funnel],
+        "lengths": [
+            [row["what"], *(f"{row[name]:,.0f}" for name in lengths[1:])] for row in card["lengths"]
+        ],
+        "settings": card["settings"],
+        "report": card["report"],
+    }
+    headers = {
+        "funnel": ["what", "problems", "share"],
+        "lengths": lengths,
+        "settings": ["setting", "value"],
+        "report": ["count", "value"],
+    }
+    for key in ("level", "source"):
+        headers[key] = [key, "kept", "left out", "share kept"]
+        rows[key] = [
+            [row["group"], f"{row['kept']:,}", f"{row['left_out']:,}",
+             f"{100 * row['kept'] / (row['kept'] + row['left_out']):.0f} %"]
+            for row in card[key]
+        ]  # fmt: skip
+    return {name: Grid(name, headers[name], rows[name]) for name in rows}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..tables import costs
 from ..tables.published import AVERAGE
 from ..tables.score_table import NOT_RUN, OURS
@@ -23,7 +25,7 @@ COMPARED = ("within noise", "above", "below")
 def glance(
     table_rows: Sequence[list[dict[str, str]]],
     funnels: Sequence[dict[str, Any]],
-    cost_rows: Sequence[dict[str, str]],
+    cost: pd.DataFrame | None,
 ) -> list[tuple[str, str]]:
     """The run in a few figures, each with what it is: (figure, text)."""
     facts = []
@@ -49,14 +51,14 @@ def glance(
     if written:
         kept = sum(funnel["kept"] for funnel in funnels if "written" in funnel)
         facts.append((f"{kept:,}", f"synthetic problems kept, of {written:,} written"))
-    if cost_rows:
-        total = cost_rows[-1]
+    if cost is not None:
+        total = cost.iloc[-1]
         facts.append((short(total["tokens_trained"]), "tokens trained on, all models together"))
-        if float(total["gpu_seconds"]):
-            facts.append((number(float(total["gpu_seconds"]) / 3600), "GPU-hours"))
+        if total["gpu_seconds"]:
+            facts.append((number(total["gpu_seconds"] / 3600), "GPU-hours"))
         else:
-            facts.append((costs.time(float(total["seconds"])), "of work, without a GPU"))
-        if float(total["dollars"]):
+            facts.append((costs.time(total["seconds"]), "of work, without a GPU"))
+        if total["dollars"]:
             facts.append((f"${number(total['dollars'], digits=2)}", "paid to the teacher"))
     return facts
 

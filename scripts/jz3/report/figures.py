@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import matplotlib
 
@@ -42,7 +43,7 @@ COLOURS = (BLUE, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("-", "--", ":", "-.")
 WIDTH = 9.0  # inches
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "jz3",  # element ids from content, not from chance
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
@@ -142,7 +143,7 @@ def _score_range(rows: Sequence[dict[str, str]], benchmark: str) -> tuple[float,
     return max(-3.0, low - margin), min(103.0, high + margin)
 
 
-def _score_panel(axes: Axes, name: str, rows: list[dict], models: list[str]) -> None:
+def _score_panel(axes: Axes, name: str, rows: list[dict[str, Any]], models: list[str]) -> None:
     axes.set_title("average" if name == AVERAGE else name)
     for row in rows:
         place = models.index(row["row"])
@@ -176,7 +177,7 @@ def losses(path: str | Path, histories: Sequence[str | Path]) -> None:
     losses of different kinds are of different data and so stand apart. A thin vertical line marks
     where the stage of a training changes. Long runs show a running mean over the single losses.
     """
-    kinds: dict[str, list[tuple[str, list[dict]]]] = {}
+    kinds: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
     for file in sorted(map(Path, histories)):
         kinds.setdefault(file.parts[-3] if len(file.parts) > 2 else "", []).append(
             (file.parent.name, _history(file))
@@ -203,7 +204,7 @@ def losses(path: str | Path, histories: Sequence[str | Path]) -> None:
     save(path, 3.1 * down, draw)
 
 
-def _history(file: Path) -> list[dict]:
+def _history(file: Path) -> list[dict[str, Any]]:
     rows = read_json_lines(file)
     for number, row in enumerate(rows, 1):
         for key in ("tokens", "loss"):
@@ -216,7 +217,7 @@ def _history(file: Path) -> list[dict]:
     return rows
 
 
-def _loss_line(axes: Axes, place: int, name: str, history: list[dict]) -> None:
+def _loss_line(axes: Axes, place: int, name: str, history: list[dict[str, Any]]) -> None:
     colour = COLOURS[place % len(COLOURS)]
     dash = DASHES[place // len(COLOURS) % len(DASHES)]
     tokens = [row["tokens"] for row in history]
@@ -253,7 +254,7 @@ def _count(value: float, _: object = None) -> str:
 # ---------------------------------------------------------------- influence
 
 
-def influence(path: str | Path, rows: Sequence[dict]) -> None:
+def influence(path: str | Path, rows: Sequence[dict[str, Any]]) -> None:
     """How the influence scores spread, by source and by level.
 
     rows: of `records.SCORES`. Per group: median (dot), middle half (thick line), middle four

@@ -1,11 +1,12 @@
 """What was kept of the texts and of the problems written, and why the rest was not, as SVG."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..io import UserError, read_json
 from .figures import COLOURS, FAINT, INK, QUIET, save
@@ -26,7 +27,7 @@ def funnels(path: str | Path, files: Sequence[str | Path]) -> None:
     UserError for a file that is neither.
     """
     found = [(Path(file), read_json(file)) for file in files]
-    panels = []
+    panels: list[tuple[Callable[[Axes, dict[str, Any]], None], str, dict[str, Any]]] = []
     for file, funnel in found:
         if isinstance(funnel.get("sources"), dict):
             panels.append((_passages, "passages, by source", funnel["sources"]))
@@ -53,9 +54,7 @@ def funnels(path: str | Path, files: Sequence[str | Path]) -> None:
     save(path, sum(0.75 + 0.34 * size for size in sizes), draw_all)
 
 
-def _whole():
-    from matplotlib.ticker import MaxNLocator
-
+def _whole() -> MaxNLocator:
     return MaxNLocator(6, integer=True)
 
 

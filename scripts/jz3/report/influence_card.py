@@ -1,6 +1,7 @@
 """What the influence scores say, for a reader: what they choose, and the texts at both ends.
 
-`summary` counts, `card` writes Markdown. A score means little by itself; what "influential" means
+`summary` counts; `rules/report/influence_card.j2` makes a page of it, or a part of the report. A
+score means little by itself; what "influential" means
 on some run shows in how strongly length rises to the top, how far the choice is from chance, and in
 the texts at both ends (and, by source and level, in the table `influence`).
 """
@@ -12,7 +13,7 @@ from typing import Any
 from .. import io, records
 from ..corpus import sampling
 from ..influence import selection
-from ..tables.text_table import escape_markdown
+from ..tables.text_table import Grid
 from ..text import shorten
 
 EXTREMES = 10  # highest and lowest passages
@@ -22,12 +23,12 @@ SHARE = 0.1  # of the passages, where no distillation says how many are picked
 
 def summary(
     name: str,
-    scores: Sequence[dict],
+    scores: Sequence[dict[str, Any]],
     picked: int,
     seed: int,
-    texts: Callable[[Sequence[dict]], dict[str, dict[str, str]]],
+    texts: Callable[[Sequence[dict[str, Any]]], dict[str, dict[str, str]]],
 ) -> dict[str, Any]:
-    """Counts and extremes of one entry of `influence`, as `card` shows them.
+    """Counts and extremes of one entry of `influence`.
 
     scores: rows of `records.SCORES`; picked: how many passages are chosen by them (0: a tenth);
     texts: gives the texts of some of these rows (`texts_of`). Each passage counts with its best
@@ -71,7 +72,7 @@ def summary(
 
 
 def texts_of(
-    candidates: str | Path, passages: str | Path, rows: Sequence[dict]
+    candidates: str | Path, passages: str | Path, rows: Sequence[dict[str, Any]]
 ) -> dict[str, dict[str, str]]:
     """question, solution and passage of scored problems, by problem_id, from their two tables."""
     sources = sampling.passages_of(passages, {row["passage_id"] for row in rows})
@@ -89,7 +90,7 @@ def texts_of(
     }
 
 
-def overlap(first: Sequence[dict], second: Sequence[dict]) -> int:
+def overlap(first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]) -> int:
     """Passages that are in both."""
     return len({row["passage_id"] for row in first} & {row["passage_id"] for row in second})
 
@@ -103,62 +104,26 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float |
     return float(spearmanr(first, second).statistic)
 
 
-# ---------------------------------------------------------------- Markdown
+# ---------------------------------------------------------------- for readers
 
 
-def card(found: dict[str, Any]) -> str:
-    """The summary as a Markdown page."""
-    blocks = [f"# Influence {escape_markdown(found['name'])}", overview(found).rstrip()]
-    for end, rows in found["ends"].items():
-        if rows:
-            blocks += [f"## {len(rows)} {end} passages", _texts(rows)]
-    return "\n\n".join(blocks) + "\n"
+def tables(card: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a summary: "overlap", and under "ends" one per end that has passages."""
+    counts = card["overlap"]
+    others = [key for key in counts if key not in ("random", "expected")]
+    overlaps = [["random", f"{counts['random']:,} ({counts['expected']:,.1f} expected)"]]
+    overlaps += [[name, f"{counts[name]:,}"] for name in others]
+    header = ["score", "source", "level", "passage", "problem written from it"]
+    return {
+        "overlap": Grid("overlap", ["choice", "in common"], overlaps),
+        "ends": {
+            end: Grid(end, header, [_line(row) for row in rows], len(header))
+            for end, rows in card["ends"].items()
+            if rows
+        },
+    }
 
 
-def overview(found: dict[str, Any]) -> str:
-    """The counts of a summary in Markdown, without its texts."""
-    picked, passages = found["picked"], found["passages"]
-    correlation = found["correlation_with_length"]
-    length = "not defined" if correlation is None else _signed(correlation)
-    blocks = [
-        f"{passages:,} passages, each by the best problem that was written from it, scored for"
-        f" {escape_markdown(', '.join(found['subtasks']))}. A score is a mean cosine, between -1"
-        " and 1; only its order counts.",
-        f"Rank correlation of the scores with the problems' length in tokens: {length}.",
-        f"## What the best {picked:,} have in common with other choices of as many",
-        _table(["choice", "in common"], _overlaps(found["overlap"]), 1),
-    ]
-    return "\n\n".join(blocks) + "\n"
-
-
-def _table(header: list[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    rule = ["---"] * left + ["---:"] * (len(header) - left)
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *rows])
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
-
-
-def _overlaps(counts: dict[str, float]) -> list[list[str]]:
-    rows = [["random", f"{counts['random']:,} ({counts['expected']:,.1f} expected)"]]
-    return rows + [
-        [escape_markdown(name), f"{number:,}"]
-        for name, number in counts.items()
-        if name not in ("random", "expected")
-    ]
-
-
-def _texts(rows: Sequence[dict]) -> str:
-    lines = [
-        [
-            _signed(row["total"]),
-            *(escape_markdown(row[key]) for key in ("source", "level")),
-            *(
-                escape_markdown(shorten(" ".join(row[key].split()), SHOWN))
-                for key in ("passage", "question")
-            ),
-        ]
-        for row in rows
-    ]
-    return _table(["score", "source", "level", "passage", "problem written from it"], lines, 5)
+def _line(row: dict[str, Any]) -> list[str]:
+    texts = (shorten(" ".join(row[key].split()), SHOWN) for key in ("passage", "question"))
+    return [f"{row['total']:+.3f}", row["source"], row["level"], *texts]

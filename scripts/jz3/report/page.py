@@ -12,18 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 from markupsafe import Markup
 
 from ..io import UserError, read_json, table_origin
-from ..tables import costs, influence_table, score_table, sidecar, text_table
+from ..tables import costs, influence_table, score_table, sidecar
 from ..tables.layout import layout
 from ..text import shorten
-from . import facts, influence_card, markdown_html
+from . import cards, corpus_card, facts
 from .figures import PAGE_COLOURS
 
-TEMPLATE = Path(__file__).resolve().parents[3] / "rules" / "report" / "report.html.j2"
 LARGEST = 5_000_000  # bytes of the page
 LONGEST = 3000  # characters of one text shown
 MOST_ROWS = 60  # of one list of disagreements
@@ -47,46 +45,48 @@ def render(
     configuration: dict[str, Any],
 ) -> str:
     """The page as text. Raises UserError where an input is not what the workflow makes."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     table_rows = [score_table.read_csv(path) for path in table_files]
     sheets = [layout(rows) for rows in table_rows]
     run_files = {Path(path).stem: path for path in run_table_files}
-    cost_rows = (
-        text_table.read_csv(run_files["cost"], costs.CSV_COLUMNS) if "cost" in run_files else []
-    )
-    influence_rows = (
-        influence_table.read_csv(run_files["influence"]) if "influence" in run_files else []
-    )
+    cost = costs.read_csv(run_files["cost"]) if "cost" in run_files else None
+    influence = None
+    if "influence" in run_files:
+        influence = influence_table.read_csv(run_files["influence"])
     counts = [read_json(path) for path in funnel_files]
     sidecars = [sidecar.read(path) for path in sidecar_files]
     behind = facts.evidence(sidecars)
     products = [*score_files, *candidate_files]
-    page = environment.from_string(_text(TEMPLATE)).render(
-        name=name,
-        kind=kind_of_run(configuration),
-        glance=facts.glance(table_rows, counts, cost_rows),
-        sheets=sheets,
-        places={row["name"]: f"file-{place}" for place, row in enumerate(behind, 1)},
-        behind=behind,
-        makers=facts.makers(sidecars),
-        figures=_figures(figure_files, [sheet.name for sheet in sheets]),
-        funnels=[
-            {"name": _label(path), "parts": funnel(part)}
-            for path, part in zip(funnel_files, counts, strict=True)
-        ],
-        cost=costs.layout(cost_rows) if cost_rows else None,
-        influence=influence_table.layout(influence_rows, _confidence(table_rows))
-        if influence_rows
-        else None,
-        influences=[_influence(path) for path in influence_files],
-        cards=[_card(path) for path in card_files],
-        disagreements=_disagreements(disagreement_files),
-        origins=[{"name": _label(path), "text": _origin(path)} for path in products],
-        environment=facts.environment(sidecars),
-        packages=_packages(products),
-        configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
+    page = (
+        cards.environment(escape=True)
+        .get_template("report.html.j2")
+        .render(
+            name=name,
+            kind=kind_of_run(configuration),
+            glance=facts.glance(table_rows, counts, cost),
+            sheets=sheets,
+            places={row["name"]: f"file-{place}" for place, row in enumerate(behind, 1)},
+            behind=behind,
+            makers=facts.makers(sidecars),
+            figures=_figures(figure_files, [sheet.name for sheet in sheets]),
+            funnels=[
+                {"name": _label(path), "parts": funnel(part)}
+                for path, part in zip(funnel_files, counts, strict=True)
+            ],
+            cost=None if cost is None else costs.layout(cost),
+            influence=None
+            if influence is None
+            else influence_table.layout(influence, _confidence(table_rows)),
+            influences=[_influence(path) for path in influence_files],
+            cards=[
+                {"name": card["corpus"], "body": cards.html("corpus_card", card)}
+                for card in map(corpus_card.read, card_files)
+            ],
+            disagreements=_disagreements(disagreement_files),
+            origins=[{"name": _label(path), "text": _origin(path)} for path in products],
+            environment=facts.environment(sidecars),
+            packages=_packages(products),
+            configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),
+        )
     )
     size = len(page.encode())
     if size > LARGEST:
@@ -104,15 +104,6 @@ def _text(path: str | Path) -> str:
         raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text ({error}).") from None
-
-
-def _card(path: Path) -> dict[str, str]:
-    """A data card: its heading as title, the rest as HTML."""
-    title, _, rest = _text(path).partition("\n")
-    return {
-        "title": markdown_html.plain(title.lstrip("# ")),
-        "body": markdown_html.convert(rest, deeper=1),
-    }
 
 
 def _label(path: str | Path) -> str:
@@ -256,7 +247,7 @@ def funnel(value: Any) -> list[dict[str, Any]]:
     return made
 
 
-def _alike(rows: list[dict]) -> bool:
+def _alike(rows: list[dict[str, Any]]) -> bool:
     return bool(set.intersection(*(set(row) for row in rows)))
 
 
@@ -279,11 +270,11 @@ def _count(value: Any) -> str:
 
 
 def _influence(path: Path) -> dict[str, Any]:
-    """One influence run from its summary (see `influence_card`)."""
+    """One influence run from its summary (`influence_card.summary`)."""
     found = read_json(path)
     return {
         "name": found["name"],
-        "overview": markdown_html.convert(influence_card.overview(found), deeper=2),
+        "overview": cards.html("influence_card", found),
         "ends": {
             title.capitalize(): [
                 row

@@ -4,11 +4,11 @@ Tokens and the teacher's dollars are counted in the products; times are those th
 of the last run of each job (`<results>/timings/{stage}/{rule}.{wildcards}.tsv`).
 """
 
-import csv
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from ..distillation.journal import NANO, TeacherJournal
 from ..io import UserError, read_json_lines
@@ -25,29 +25,17 @@ TOTAL = "all"
 UNUSED = "unused answers"
 
 
-@dataclass
-class Cost:
-    """One step: a rule, for one entry of the configuration where that has its own line.
-
-    jobs: that have a record of their time; seconds: of these jobs, added up; gpu_seconds: times
-    the GPUs that each was given; tokens: read and written by models, or trained on; dollars: paid
-    to the teacher's provider for the answers in use.
-    """
-
-    stage: str
-    rule: str
-    entry: str
-    jobs: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-    tokens_read: int = 0
-    tokens_written: int = 0
-    tokens_trained: int = 0
-    dollars: float = 0.0
-
-
-COLUMNS = tuple(field.name for field in fields(Cost))
+# One step: a rule, for one entry of the configuration where that has its own line. jobs: that have
+# a record of their time; seconds: of these jobs, added up; gpu_seconds: times the GPUs that each
+# was given; tokens: read and written by models, or trained on; dollars: paid to the teacher's
+# provider for the answers in use. gpu_dollars: price of the GPU time.
+STEP = ("stage", "rule", "entry")
+AMOUNTS = {
+    "jobs": "d", "seconds": ".2f", "cpu_seconds": ".2f", "gpu_seconds": ".2f", "tokens_read": "d",
+    "tokens_written": "d", "tokens_trained": "d", "dollars": ".6f",
+}  # fmt: skip
+FORMATS = AMOUNTS | {"gpu_dollars": ".2f"}
+COLUMNS = (*STEP, *FORMATS)
 
 
 def collect(
@@ -55,27 +43,21 @@ def collect(
     timings: Path,
     gpus: dict[str, dict[str, int]],
     journal: Path | None = None,
-) -> tuple[list[Cost], int]:
-    """The costs in the order of the stages, and how many records of time belong to no entry.
+) -> tuple[pd.DataFrame, int]:
+    """STEP and AMOUNTS in the order of the stages, and how many records of time have no entry.
 
     products: completions, problems and rejected problems, candidates, histories, answers; what
     they are is read off their paths. gpus: per rule and name the GPUs of a job (`workload.plan`); a
     record of such a rule for any other name is left over from another configuration. journal: the
     teacher's; what it charged beyond the answers in use has a line of its own.
     """
-    costs: dict[tuple[str, str, str], Cost] = {}
-
-    def of(stage: str, rule: str, entry: str) -> Cost:
-        return costs.setdefault((stage, rule, entry), Cost(stage, rule, entry))
-
-    for path in map(Path, products):
-        _count(path, of)
+    records = [_counted(path) for path in map(Path, products)]
     if journal and journal.exists():
         with TeacherJournal(journal) as paid:
             charged = paid.totals()[0] / NANO
-        beyond = charged - sum(cost.dollars for cost in costs.values())
+        beyond = charged - sum(record.get("dollars", 0) for record in records)
         if beyond > 1 / NANO:
-            of("distillation", UNUSED, "").dollars = beyond
+            records.append(_step("distillation", UNUSED, dollars=beyond))
     strays = 0
     for path in sorted(timings.glob("*/*.tsv")):
         rule, *wildcards = path.name.removesuffix(".tsv").split(".")
@@ -86,14 +68,16 @@ def collect(
         if rule in gpus and not known:
             strays += 1
             continue
-        cost = of(path.parent.name, rule, _shown(rule, known[0]) if known else "")
-        for row in _timing(path):
-            cost.jobs += 1
-            cost.seconds += row["s"]
-            cost.cpu_seconds += row["cpu_time"]
-            cost.gpu_seconds += row["s"] * (gpus[rule][known[0]] if known else 0)
-    order = {stage: place for place, stage in enumerate(STAGES)}
-    return sorted(costs.values(), key=lambda cost: order[cost.stage]), strays
+        times = _timing(path)
+        step = _step(path.parent.name, rule, _shown(rule, known[0]) if known else "")
+        seconds = times["s"].sum()
+        step |= {"jobs": len(times), "seconds": seconds, "cpu_seconds": times["cpu_time"].sum()}
+        step |= {"gpu_seconds": seconds * (gpus[rule][known[0]] if known else 0)}
+        records.append(step)
+    whole = {name: int for name, form in AMOUNTS.items() if form == "d"}
+    steps = pd.DataFrame(records, columns=[*STEP, *AMOUNTS]).fillna(dict.fromkeys(AMOUNTS, 0))
+    steps = steps.groupby(list(STEP), sort=False, as_index=False).sum().astype(whole)
+    return steps.sort_values("stage", key=lambda s: s.map(STAGES.index), kind="stable"), strays
 
 
 def _shown(rule: str, name: str) -> str:
@@ -101,37 +85,38 @@ def _shown(rule: str, name: str) -> str:
     return name.rsplit("/", 1)[0] if rule == "answer_benchmark" else name
 
 
-def _count(path: Path, of) -> None:
-    """Add the tokens and dollars that one product records."""
+def _step(stage: str, rule: str, entry: str = "", **amounts: float) -> dict[str, Any]:
+    return {"stage": stage, "rule": rule, "entry": entry, **amounts}
+
+
+def _counted(path: Path) -> dict[str, Any]:
+    """The tokens and dollars that one product records."""
     stage, entry, file = path.parts[-3:]
     if file == "completions.parquet":
-        columns = _columns(path, "prompt_tokens", "completion_tokens", "cost")
-        cost = of("distillation", "ask_teacher", entry)
-        cost.tokens_read += columns["prompt_tokens"]
-        cost.tokens_written += columns["completion_tokens"]
-        cost.dollars += columns["cost"]
-    elif file == "candidates.parquet":
-        cost = of("influence", "synthesize_candidates", entry)
-        cost.tokens_written += _columns(path, "completion_tokens")["completion_tokens"]
-    elif file in ("problems.parquet", "rejected.parquet"):
-        cost = of("synthesis", "synthesize", entry)
-        cost.tokens_written += _columns(path, "completion_tokens")["completion_tokens"]
-    elif file == "history.jsonl":
-        synthesizer = stage == "synthesizers"
-        cost = of("synthesizers", "train_synthesizer", entry) if synthesizer else of(
-            "training", "train_model", entry
-        )  # fmt: skip
-        cost.tokens_trained += read_json_lines(path)[-1]["tokens"]
-    elif file == "answers.parquet":
-        columns = _columns(path, "prompt_tokens", "completion_tokens")
-        cost = of("evaluation", "answer_benchmark", "/".join(path.parts[-4:-2]))
-        cost.tokens_read += columns["prompt_tokens"]
-        cost.tokens_written += columns["completion_tokens"]
-    else:
-        raise UserError(f"{path}: not a product whose tokens are counted.")
+        read, written, dollars = _sums(path, "prompt_tokens", "completion_tokens", "cost")
+        step = _step("distillation", "ask_teacher", entry, tokens_read=read, dollars=dollars)
+        return step | {"tokens_written": written}
+    if file == "candidates.parquet":
+        (written,) = _sums(path, "completion_tokens")
+        return _step("influence", "synthesize_candidates", entry, tokens_written=written)
+    if file in ("problems.parquet", "rejected.parquet"):
+        (written,) = _sums(path, "completion_tokens")
+        return _step("synthesis", "synthesize", entry, tokens_written=written)
+    if file == "history.jsonl":
+        maker = ("training", "train_model")
+        if stage == "synthesizers":
+            maker = ("synthesizers", "train_synthesizer")
+        return _step(*maker, entry, tokens_trained=read_json_lines(path)[-1]["tokens"])
+    if file == "answers.parquet":
+        read, written = _sums(path, "prompt_tokens", "completion_tokens")
+        entry = "/".join(path.parts[-4:-2])
+        return _step(
+            "evaluation", "answer_benchmark", entry, tokens_read=read, tokens_written=written
+        )
+    raise UserError(f"{path}: not a product whose tokens are counted.")
 
 
-def _columns(path: Path, *names: str) -> dict[str, Any]:
+def _sums(path: Path, *names: str) -> list[Any]:
     """Sums of columns (an empty table, or nulls only: 0), without reading the texts beside them."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -146,45 +131,44 @@ def _columns(path: Path, *names: str) -> dict[str, Any]:
         raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
     except (pa.ArrowInvalid, OSError):
         raise UserError(f"{path}: not a readable Parquet file. Delete it and rerun.") from None
-    return {name: pc.sum(table[name]).as_py() or 0 for name in names}
+    return [pc.sum(table[name]).as_py() or 0 for name in names]
 
 
-def _timing(path: Path) -> list[dict[str, float]]:
-    """Rows of a record of time: seconds by the clock, and of processor time (0: not measured)."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream, delimiter="\t"))
-    found = []
-    for row in rows:
-        values = {}
-        for key in ("s", "cpu_time"):
-            try:
-                values[key] = float(row.get(key) or 0)
-            except ValueError:
-                values[key] = 0.0  # Snakemake writes NA for what it could not sample
-        found.append(values)
-    return found
+def _timing(path: Path) -> pd.DataFrame:
+    """A record of time: "s" by the clock, and "cpu_time" of the processor (0: unknown)."""
+    try:
+        times = pd.read_csv(path, sep="\t")
+    except pd.errors.EmptyDataError:
+        times = pd.DataFrame()
+    times = times.reindex(columns=["s", "cpu_time"])
+    for name in times:  # NA: could not be sampled
+        times[name] = pd.to_numeric(times[name], errors="coerce")
+    return times.fillna(0)
 
 
 # ---------------------------------------------------------------- as a table
 
 
-def to_rows(costs: list[Cost], gpu_hour_dollars: float) -> list[dict[str, Any]]:
-    """Rows for `text_table.to_csv`: the costs and their total, with the price of the GPU time."""
-    total = Cost(TOTAL, "", "")
-    for cost in costs:
-        for name in COLUMNS[3:]:
-            setattr(total, name, getattr(total, name) + getattr(cost, name))
-    rows = []
-    for cost in [*costs, total]:
-        row = {name: getattr(cost, name) for name in COLUMNS}
-        for name in ("seconds", "cpu_seconds", "gpu_seconds"):
-            row[name] = f"{row[name]:.2f}"
-        row["dollars"] = f"{row['dollars']:.6f}"
-        rows.append(row | {"gpu_dollars": f"{cost.gpu_seconds / 3600 * gpu_hour_dollars:.2f}"})
-    return rows
+def with_total(steps: pd.DataFrame, gpu_hour_dollars: float) -> pd.DataFrame:
+    """`COLUMNS`: the steps and their total, rounded as the CSV shows them."""
+    total = steps[list(AMOUNTS)].sum().to_frame().T.assign(stage=TOTAL, rule="", entry="")
+    table = pd.concat([steps, total.astype(steps.dtypes[list(AMOUNTS)])], ignore_index=True)
+    table["gpu_dollars"] = table["gpu_seconds"] / 3600 * gpu_hour_dollars
+    for name, form in FORMATS.items():
+        if form != "d":
+            table[name] = [float(format(value, form)) for value in table[name]]
+    return table
 
 
-CSV_COLUMNS = (*COLUMNS, "gpu_dollars")
+def to_csv(table: pd.DataFrame) -> str:
+    """The table as CSV text."""
+    shown = {name: [format(v, form) for v in table[name]] for name, form in FORMATS.items()}
+    return text_table.to_csv(table.assign(**shown))
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """A table that `to_csv` wrote. Raises UserError if the file is none."""
+    return text_table.read_csv(path, COLUMNS, words=STEP)
 
 
 def time(seconds: float) -> str:
@@ -194,33 +178,32 @@ def time(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
-def _amount(value: float | str) -> str:
-    return number(value, digits=2) if float(value) else "-"
+def _time(seconds: float) -> str:
+    return time(seconds) if seconds else "-"
 
 
-def layout(rows: list[dict[str, str]], strays: int = 0) -> Grid:
+def _amount(value: float) -> str:
+    return number(value, digits=2) if value else "-"
+
+
+def layout(table: pd.DataFrame, strays: int = 0) -> Grid:
     """The table for readers; columns of which nothing is known are left out."""
-    gpu = any(float(row["gpu_seconds"]) for row in rows)
-    paid = any(float(row["dollars"]) for row in rows)
-    header = ["stage", "step", "jobs", "read", "written", "trained on", "time", "processor"]
-    header += ["GPU-hours", "GPU dollars"] * gpu + ["teacher dollars"] * paid
-    lines, before = [], ""
-    for row in rows:
-        seconds, cpu = float(row["seconds"]), float(row["cpu_seconds"])
-        line = [
-            row["stage"] if row["stage"] != before else "",
-            " ".join(filter(None, [row["rule"], row["entry"]])),
-            f"{int(row['jobs']):,}",
-            *(short(row[f"tokens_{kind}"]) for kind in ("read", "written", "trained")),
-            time(seconds) if seconds else "-",
-            time(cpu) if cpu else "-",
-        ]
-        if gpu:
-            line += [_amount(float(row["gpu_seconds"]) / 3600), _amount(row["gpu_dollars"])]
-        if paid:
-            line += [_amount(row["dollars"])]
-        lines.append(line)
-        before = row["stage"]
+    gpu, paid = table["gpu_seconds"].any(), table["dollars"].any()
+    shown = pd.DataFrame({
+        "stage": table["stage"].mask(table["stage"].eq(table["stage"].shift()), ""),
+        "step": (table["rule"] + " " + table["entry"]).str.strip(),
+        "jobs": table["jobs"].map("{:,}".format),
+        "read": table["tokens_read"].map(short),
+        "written": table["tokens_written"].map(short),
+        "trained on": table["tokens_trained"].map(short),
+        "time": table["seconds"].map(_time),
+        "processor": table["cpu_seconds"].map(_time),
+    })  # fmt: skip
+    if gpu:
+        shown["GPU-hours"] = (table["gpu_seconds"] / 3600).map(_amount)
+        shown["GPU dollars"] = table["gpu_dollars"].map(_amount)
+    if paid:
+        shown["teacher dollars"] = table["dollars"].map(_amount)
     notes = [
         "read, written, trained on: tokens of prompts, of answers, and of training sequences. Of"
         " synthesis only the tokens written are recorded.",
@@ -239,15 +222,14 @@ def layout(rows: list[dict[str, str]], strays: int = 0) -> Grid:
     if strays:
         notes.append(f"{strays} records of time belong to no entry of the configuration: left out.")
     caption = "What this run cost, step by step, from its own records."
-    return Grid("Table cost", header, lines, 2, caption, notes)
+    return Grid("Table cost", shown.columns.tolist(), shown.to_numpy().tolist(), 2, caption, notes)
 
 
-def text_forms(rows: list[dict[str, Any]], strays: int) -> dict[str, str]:
+def text_forms(table: pd.DataFrame, strays: int) -> dict[str, str]:
     """The table as csv, markdown and latex."""
-    text = [{key: str(value) for key, value in row.items()} for row in rows]
-    grid = layout(text, strays)
+    grid = layout(table, strays)
     return {
-        "csv": text_table.to_csv(rows, CSV_COLUMNS),
+        "csv": to_csv(table),
         "markdown": text_table.markdown(grid, 1),
-        "latex": text_table.NEEDS + text_table.latex(grid, "cost", (len(rows) - 1,)),
+        "latex": text_table.NEEDS + text_table.latex(grid, "cost", (len(table) - 1,)),
     }

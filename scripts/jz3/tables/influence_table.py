@@ -1,11 +1,11 @@
 """Influence scores by source and by level: how many, how high, and who is among the best."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, median, quantiles
-from typing import Any
+from random import Random
+from statistics import fmean
 
 import numpy as np
+import pandas as pd
 
 from ..io import rng
 from . import text_table
@@ -22,65 +22,65 @@ COLUMNS = (
 BEST = 0.1
 
 
-def summarise(
-    name: str, scores: Sequence[dict], confidence: float, seed: int
-) -> list[dict[str, Any]]:
-    """Rows of one influence run, by source and by level, groups from the highest mean down.
+def summarise(name: str, scores: pd.DataFrame, confidence: float, seed: int) -> pd.DataFrame:
+    """`COLUMNS` of one influence run, by source and by level, groups from the highest mean down.
 
-    scores: rows of `records.SCORES`.
+    scores: columns of `records.SCORES`.
     """
-    ranked = sorted(scores, key=lambda row: (-row["total"], row["problem_id"]))
-    best = {row["problem_id"] for row in ranked[: max(1, round(BEST * len(ranked)))]}
-    rows = []
+    ranked = scores.sort_values(["total", "problem_id"], ascending=[False, True])
+    ranked = ranked.assign(best=np.arange(len(ranked)) < max(1, round(BEST * len(ranked))))
+    parts = []
     for key in ("source", "level"):
-        made = []
-        for group in sorted({row[key] for row in scores}):
-            part = [row for row in ranked if row[key] == group]
-            values = [row["total"] for row in part]
-            means = bootstrap_means(values, rng(seed, "influence", name, key, group))
-            low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-            tenths = quantiles(values, n=10, method="inclusive") if len(values) > 1 else values * 9
-            among = sum(row["problem_id"] in best for row in part)
-            limits = wilson(among, len(part), confidence)
-            made.append({
-                "influence": name, "by": key, "group": group, "problems": len(part),
-                "mean": fmean(values), "mean_low": float(low), "mean_high": float(high),
-                "median": median(values), "tenth": tenths[0], "ninetieth": tenths[8],
-                "best": among, "share": among / len(part), "low": limits[0], "high": limits[1],
-            })  # fmt: skip
-        rows += sorted(made, key=lambda row: (-row["mean"], row["group"]))
-    return rows
+        groups = [
+            {"influence": name, "by": key, "group": str(group)}
+            | _group(part, confidence, rng(seed, "influence", name, key, str(group)))
+            for group, part in ranked.groupby(key)
+        ]
+        parts.append(pd.DataFrame(groups).sort_values(["mean", "group"], ascending=[False, True]))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
-def to_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as CSV text, seven digits each."""
-    shown = [
-        {key: f"{v:.7g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows
-    ]
-    return text_table.to_csv(shown, COLUMNS)
+def _group(part: pd.DataFrame, confidence: float, random: Random) -> dict[str, float]:
+    """Numbers of one group."""
+    totals, n, best = part["total"], len(part), int(part["best"].sum())
+    means = bootstrap_means(totals.tolist(), random)
+    mean_low, mean_high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = wilson(best, n, confidence)
+    return {
+        "problems": n, "mean": fmean(totals), "mean_low": mean_low, "mean_high": mean_high,
+        "median": totals.median(), "tenth": totals.quantile(0.1),
+        "ninetieth": totals.quantile(0.9), "best": best, "share": best / n, "low": low,
+        "high": high,
+    }  # fmt: skip
 
 
-def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Rows that `to_csv` wrote. Raises UserError if the file is none."""
-    return text_table.read_csv(path, COLUMNS)
+def to_csv(table: pd.DataFrame) -> str:
+    """The table as CSV text, seven digits each."""
+    numbers = table.select_dtypes("float")
+    return text_table.to_csv(table.assign(**numbers.map("{:.7g}".format)))
 
 
-def _score(text: str | float) -> str:
-    return f"{float(text):+#.3g}".replace("-", "\N{MINUS SIGN}")
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """A table that `to_csv` wrote. Raises UserError if the file is none."""
+    return text_table.read_csv(path, COLUMNS, words=("influence", "by", "group"))
 
 
-def layout(rows: Sequence[dict[str, Any]], confidence: float) -> Grid:
+def _score(value: float) -> str:
+    return f"{value:+#.3g}".replace("-", "\N{MINUS SIGN}")
+
+
+def layout(table: pd.DataFrame, confidence: float) -> Grid:
     """The table for readers."""
     header = ["influence", "by", "group", "problems", "mean", "median", "10 %", "90 %"]
     header.append("in the best tenth, %")
     lines = []
-    for row in rows:
-        share, low, high = (f"{100 * float(row[key]):.1f}" for key in ("share", "low", "high"))
-        count = int(row["problems"])  # of one problem there is nothing to resample
+    for row in table.to_dict("records"):
+        several = row["problems"] > 1  # of one problem there is nothing to resample
+        interval = f"\n[{_score(row['mean_low'])}, {_score(row['mean_high'])}]" if several else ""
+        share, low, high = (f"{100 * row[key]:.1f}" for key in ("share", "low", "high"))
         lines.append([
-            str(row["influence"]), row["by"], row["group"], f"{count:,}",
-            _score(row["mean"])
-            + (f"\n[{_score(row['mean_low'])}, {_score(row['mean_high'])}]" * (count > 1)),
+            row["influence"], row["by"], row["group"], f"{row['problems']:,}",
+            _score(row["mean"]) + interval,
             *(_score(row[key]) for key in ("median", "tenth", "ninetieth")),
             f"{share}\n[{low}, {high}]",
         ])  # fmt: skip
@@ -97,7 +97,8 @@ def layout(rows: Sequence[dict[str, Any]], confidence: float) -> Grid:
     return Grid("Table influence", header, lines, 3, caption, notes)
 
 
-def turns(rows: Sequence[dict[str, Any]]) -> tuple[int, ...]:
+def turns(table: pd.DataFrame) -> tuple[int, ...]:
     """Row numbers at which another run, or another way to group, begins."""
-    keys = [(row["influence"], row["by"]) for row in rows]
-    return tuple(place for place in range(1, len(keys)) if keys[place] != keys[place - 1])
+    keys = table[["influence", "by"]]
+    new = keys.ne(keys.shift()).any(axis=1)
+    return tuple(int(place) for place in np.flatnonzero(new)[1:])

@@ -97,7 +97,8 @@ def bootstrap_means(values: Sequence[float], random: Random, resamples: int = 10
     shares = np.array([counts[kind] for kind in kinds]) / len(values)
     generator = np.random.Generator(np.random.PCG64(random.getrandbits(128)))
     drawn = generator.multinomial(len(values), shares, size=resamples)
-    return drawn @ np.array(kinds, dtype=float) / len(values)
+    means: np.ndarray = drawn @ np.array(kinds, dtype=float) / len(values)
+    return means
 
 
 def paired_bootstrap(

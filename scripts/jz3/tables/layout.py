@@ -8,6 +8,7 @@ from .published import AVERAGE
 from .score_table import GRADERS, METRICS, NOT_RUN, OURS, PAPER
 from .text_table import Grid, chance, interval, number
 
+Row = dict[str, str]  # of a table of scores: text under `score_table.COLUMNS`
 MODES = {"cot": "natural-language solutions", "tool": "solutions by program"}
 RULES = {"strict": "this workflow's strict rules", "released": "the authors' released rules"}
 
@@ -55,11 +56,11 @@ class Sheet:
         return Grid(f"Table {self.name}", header, rows, 2, self.caption, self.notes)
 
 
-def layout(rows: Sequence[dict[str, str]]) -> Sheet:
+def layout(rows: Sequence[Row]) -> Sheet:
     """Arrange the rows of one table (`score_table.build`, `score_table.read_csv`)."""
     ours = [row for row in rows if row["kind"] == OURS]
     benchmarks = list(dict.fromkeys(row["benchmark"] for row in ours))
-    by_model: dict[tuple[str, str], list[dict]] = {}
+    by_model: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if row["kind"] != NOT_RUN:
             by_model.setdefault((row["kind"], row["row"]), []).append(row)
@@ -78,7 +79,7 @@ def layout(rows: Sequence[dict[str, str]]) -> Sheet:
     )
 
 
-def _cell(row: dict[str, str], level: float) -> Cell:
+def _cell(row: Row, level: float) -> Cell:
     count = ""
     if row["n"]:
         count = f"{row['correct']}/{int(row['n']) * int(row['samples'])}"
@@ -87,7 +88,7 @@ def _cell(row: dict[str, str], level: float) -> Cell:
     return Cell(number(row["score"]), shown, count, marked, row["source"] if count else "")
 
 
-def _caption(ours: list[dict]) -> str:
+def _caption(ours: list[Row]) -> str:
     """What is counted, by whose rules, and on which problems."""
     sizes = {}
     for row in ours:
@@ -105,7 +106,7 @@ def _caption(ours: list[dict]) -> str:
     )
 
 
-def _against(rows: Sequence[dict]) -> Grid:
+def _against(rows: Sequence[Row]) -> Grid:
     """Every score of ours that has a published counterpart, and what was published but not run."""
     lines = []
     for row in rows:
@@ -124,7 +125,7 @@ def _against(rows: Sequence[dict]) -> Grid:
     return Grid("Against the paper", header, lines, 2)
 
 
-def _gains(ours: list[dict]) -> Grid:
+def _gains(ours: list[Row]) -> Grid:
     first = ours[0]["row"]
     lines = [
         [
@@ -137,7 +138,7 @@ def _gains(ours: list[dict]) -> Grid:
     return Grid(f"Against {first}, on the same problems", header, lines, 2)
 
 
-def _samples(ours: list[dict]) -> Grid:
+def _samples(ours: list[Row]) -> Grid:
     """What several sampled answers per problem give, beside the mean of them."""
     k = max((int(row["samples"]) for row in ours if row["samples"]), default=1)
     lines = [
@@ -153,7 +154,7 @@ def _samples(ours: list[dict]) -> Grid:
     return Grid(f"Over {k} sampled answers per problem", header, lines, 2)
 
 
-def _notes(rows, ours: list[dict], benchmarks: list[str], level: float) -> list[str]:
+def _notes(rows: Sequence[Row], ours: list[Row], benchmarks: list[str], level: float) -> list[str]:
     confidence = f"{100 * (1 - level):g} %"
     first = ours[0]
     notes = [f"In brackets: {confidence} Wilson intervals. k/n: correct of all answers."]
@@ -198,7 +199,7 @@ def _notes(rows, ours: list[dict], benchmarks: list[str], level: float) -> list[
     return notes
 
 
-def _verdict_notes(rows: Sequence[dict]) -> list[str]:
+def _verdict_notes(rows: Sequence[Row]) -> list[str]:
     verdicts = {row["verdict"] for row in rows if row["kind"] != PAPER}
     notes = []
     if verdicts & {"within noise", "above", "below"}:

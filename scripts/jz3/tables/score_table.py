@@ -9,9 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from ..evaluation import sampling_metrics
-from ..io import UserError, did_you_mean, digest, file_digest, read_rows, rng
+from ..io import UserError, did_you_mean, digest, file_digest, read_table, rng
 from ..records import GRADES
 from . import intervals, text_table
 from .published import AVERAGE, Published, read_published
@@ -40,16 +43,15 @@ GRADERS = ("strict", "released")
 class Grades:
     """One graded run of a model on a benchmark.
 
-    right, right_other: per problem, how many of its `samples` answers are right by the table's
-    grader, and by the other one. solved: with several samples, how many problems the majority's
-    answer solves (maj@k), and how many at least one answer does (pass@k).
+    right: per problem_id (the index, sorted) how many of its `samples` answers are right, by the
+    table's grader ("right") and by the other one ("other"). solved: with several samples, how many
+    problems the majority's answer solves (maj@k), and how many at least one answer does (pass@k).
     """
 
     source: str
     digest: str
     samples: int
-    right: dict[str, int]
-    right_other: dict[str, int]
+    right: pd.DataFrame
     solved: dict[str, float]
 
     @property
@@ -60,10 +62,15 @@ class Grades:
     @property
     def share(self) -> float:
         """Expected number of problems solved by one answer each."""
-        return sum(self.right.values()) / self.samples
+        return int(self.right["right"].sum()) / self.samples
 
 
-def read_grades(paths: Iterable[str | Path], recipe: dict) -> dict[tuple[str, str], Grades]:
+Recipe = dict[str, Any]  # an entry of `tables` with what `build` says
+Row = dict[str, Any]  # one row of the table, or a part of it
+Measured = dict[tuple[str, str], Grades]  # by model and benchmark
+
+
+def read_grades(paths: Iterable[str | Path], recipe: Recipe) -> Measured:
     """Grades by (model, benchmark) of a table, from `evaluation/{model}/{mode}/{benchmark}/...`.
 
     recipe: models, benchmarks, mode, verdict. Raises UserError where a file of the table is absent,
@@ -79,7 +86,7 @@ def read_grades(paths: Iterable[str | Path], recipe: dict) -> dict[tuple[str, st
         model, mode, benchmark = path.parts[-4:-1]
         if mode == recipe["mode"]:
             found[model, benchmark] = path
-    grades = {}
+    grades: Measured = {}
     for benchmark in recipe["benchmarks"]:
         first = recipe["models"][0]
         for model in recipe["models"]:
@@ -90,7 +97,7 @@ def read_grades(paths: Iterable[str | Path], recipe: dict) -> dict[tuple[str, st
                 )
             path = found[model, benchmark]
             grades[model, benchmark] = graded = _read_one(path, benchmark, recipe["verdict"])
-            if graded.right.keys() != grades[first, benchmark].right.keys():
+            if not graded.right.index.equals(grades[first, benchmark].right.index):
                 raise UserError(
                     f"{path}: other problems than {grades[first, benchmark].source}; a table"
                     " compares models on the same ones. Grade both again."
@@ -100,40 +107,31 @@ def read_grades(paths: Iterable[str | Path], recipe: dict) -> dict[tuple[str, st
 
 def _read_one(path: Path, benchmark: str, verdict: str) -> Grades:
     other = GRADERS[1 - GRADERS.index(verdict)]
-    right: dict[str, int] = {}
-    right_other: dict[str, int] = {}
-    seen: dict[str, set[int]] = {}
-    rows = read_rows(path, GRADES)
-    for row in rows:
-        problem, sample = row["problem_id"], row["sample"]
-        if row["benchmark"] != benchmark:
-            raise UserError(
-                f'{path}: holds answers to "{row["benchmark"]}", not "{benchmark}". Delete it and'
-                " rerun."
-            )
-        if row[verdict] is None or row[other] is None:
-            raise UserError(f"{path}: problem {problem} has no verdict. Delete it and rerun.")
-        if sample in seen.setdefault(problem, set()):
-            raise UserError(f"{path}: problem {problem}, sample {sample} is graded twice.")
-        seen[problem].add(sample)
-        right[problem] = right.get(problem, 0) + row[verdict]
-        right_other[problem] = right_other.get(problem, 0) + row[other]
-    samples = max(map(len, seen.values()))
-    if short := [problem for problem, part in seen.items() if len(part) != samples]:
-        raise UserError(
-            f"{path}: problem {short[0]} has {len(seen[short[0]])} of {samples} samples."
-            " Delete it and rerun."
-        )
+    table = read_table(path, GRADES).to_pandas()
+    again = f"{path}: {{}} Delete it and rerun."
+    for name in table.loc[table["benchmark"] != benchmark, "benchmark"]:
+        raise UserError(again.format(f'holds answers to "{name}", not "{benchmark}".'))
+    for problem in table.loc[table[[verdict, other]].isna().any(axis=1), "problem_id"]:
+        raise UserError(again.format(f"problem {problem} has no verdict."))
+    for row in table[table.duplicated(["problem_id", "sample"])].itertuples():
+        raise UserError(f"{path}: problem {row.problem_id}, sample {row.sample} is graded twice.")
+    problems = table.groupby("problem_id")
+    sizes = problems.size()
+    samples = int(sizes.max())
+    for problem, size in sizes[sizes < samples].items():
+        raise UserError(again.format(f"problem {problem} has {size} of {samples} samples."))
+    right = problems[[verdict, other]].sum().astype(int).set_axis(["right", "other"], axis=1)
+    rows = table.to_dict("records") if samples > 1 else []
     solved = {
         metric: sum(sampling_metrics.by_problem(rows, verdict, metric, samples).values())
         for metric in (METRICS if samples > 1 else ())
     }
     source = "/".join(path.parts[-5:])
-    return Grades(source, file_digest(path)[:16], samples, right, right_other, solved)
+    return Grades(source, file_digest(path)[:16], samples, right, solved)
 
 
 def build(
-    name: str, grades: Sequence[str | Path], paper: str | Path | None, recipe: dict, seed: int
+    name: str, grades: Sequence[str | Path], paper: str | Path | None, recipe: Recipe, seed: int
 ) -> list[dict[str, str]]:
     """All rows of table `name`, as text under `COLUMNS`: the paper's first, then ours.
 
@@ -173,7 +171,7 @@ def build(
     return [{column: str(row.get(column, "")) for column in COLUMNS} for row in rows]
 
 
-def _paper_rows(published: Published, recipe: dict, columns: list[str]) -> list[dict]:
+def _paper_rows(published: Published, recipe: Recipe, columns: list[str]) -> list[Row]:
     whole = set(recipe["benchmarks"]) == set(published.benchmarks)
     replicated = {row.get("paper_row") for row in recipe.get("rows", {}).values()}
     rows = []
@@ -198,7 +196,7 @@ def _paper_rows(published: Published, recipe: dict, columns: list[str]) -> list[
     return rows
 
 
-def _beside(name: str, model: str, published: Published, recipe: dict) -> dict[str, float | str]:
+def _beside(name: str, model: str, published: Published, recipe: Recipe) -> dict[str, float | str]:
     """What `model` of ours is compared with: per benchmark the published value, or why none.
 
     Empty for a model that replicates no published row. The average only where both tables have the
@@ -222,7 +220,7 @@ def _beside(name: str, model: str, published: Published, recipe: dict) -> dict[s
     return without | values
 
 
-def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
+def _measure(measured: Measured, model: str, benchmark: str, recipe: Recipe) -> Row:
     parts = [measured[model, b] for b in recipe["benchmarks"] if benchmark in (b, AVERAGE)]
     level = recipe["confidence"]
     cells = [(part.share, part.n) for part in parts]
@@ -245,8 +243,8 @@ def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
     return cell | {
         "n": part.n,
         "samples": part.samples,
-        "correct": sum(part.right.values()),
-        "correct_other": sum(part.right_other.values()),
+        "correct": part.right["right"].sum(),
+        "correct_other": part.right["other"].sum(),
         "grades_digest": part.digest,
         "source": part.source,
         "subset": "yes" if benchmark in recipe.get("subsets", []) else "no",
@@ -257,13 +255,11 @@ def _measure(measured: dict, model: str, benchmark: str, recipe: dict) -> dict:
 def _differences(ours: Grades, first: Grades) -> list[int]:
     """Per problem, the gain over `first` in units of 1 / lcm(samples of the two)."""
     unit = math.lcm(ours.samples, first.samples)
-    return [
-        count * (unit // ours.samples) - first.right[problem] * (unit // first.samples)
-        for problem, count in sorted(ours.right.items())
-    ]
+    gains = ours.right["right"] * (unit // ours.samples)
+    return [int(gain) for gain in gains - first.right["right"] * (unit // first.samples)]
 
 
-def _chances(measured: dict, recipe: dict) -> dict[tuple[str, str], float]:
+def _chances(measured: Measured, recipe: Recipe) -> dict[tuple[str, str], float]:
     first, *others = recipe["models"]
     pairs = [(model, benchmark) for model in others for benchmark in recipe["benchmarks"]]
     raw = [
@@ -273,7 +269,9 @@ def _chances(measured: dict, recipe: dict) -> dict[tuple[str, str], float]:
     return dict(zip(pairs, intervals.holm(raw), strict=True))
 
 
-def _gain(measured: dict, name: str, model: str, benchmark: str, recipe: dict, seed: int) -> dict:
+def _gain(
+    measured: Measured, name: str, model: str, benchmark: str, recipe: Recipe, seed: int
+) -> Row:
     first = recipe["models"][0]
     if model == first:
         return {}
@@ -289,7 +287,7 @@ def _gain(measured: dict, name: str, model: str, benchmark: str, recipe: dict, s
     return {key: f"{100 * value:.4f}" for key, value in zip(names, gain, strict=True)}
 
 
-def _compare(cell: dict, paper: float | str) -> dict:
+def _compare(cell: Row, paper: float | str) -> Row:
     """Where the published value lies: inside our interval, or is ours above or below it.
 
     paper: a value in percent, or the reason why there is none, which then is the verdict. A value
@@ -312,12 +310,13 @@ def _compare(cell: dict, paper: float | str) -> dict:
 
 def to_csv(rows: Sequence[dict[str, str]]) -> str:
     """The rows as CSV text with a header."""
-    return text_table.to_csv(rows, COLUMNS)
+    return text_table.to_csv(pd.DataFrame(rows, columns=list(COLUMNS)))
 
 
 def read_csv(path: str | Path) -> list[dict[str, str]]:
     """Rows of a table that `build_table` wrote. Raises UserError if the file is not one."""
-    rows = text_table.read_csv(path, COLUMNS)
+    table = text_table.read_csv(path, COLUMNS, words=COLUMNS)
+    rows = [{str(key): row[key] for key in row} for row in table.to_dict("records")]
     for before, after in pairwise(rows):
         if before["table"] != after["table"]:
             raise UserError(f"{path}: holds more than one table; build it again.")

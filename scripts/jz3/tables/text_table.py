@@ -1,12 +1,11 @@
 """A grid of text with its caption, as Markdown and as LaTeX: the one form of everything tabular."""
 
-import csv
-import io as text_io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 from ..io import UserError
 
@@ -48,28 +47,38 @@ def chance(text: str) -> str:
 # ---------------------------------------------------------------- CSV
 
 
-def to_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as CSV text with a header."""
-    text = text_io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def to_csv(table: pd.DataFrame) -> str:
+    """A frame as CSV text with a header."""
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
-def read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a table that `to_csv` made. Raises UserError if the file is not one."""
+def read_csv(path: str | Path, columns: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
+    """A table that `to_csv` made; `words` are the columns of text, the others are numbers.
+
+    Raises UserError if the file is not one.
+    """
     try:
         with Path(path).open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            header, rows = reader.fieldnames or [], list(reader)
+            table = pd.read_csv(
+                stream,
+                dtype=dict.fromkeys(words, str),
+                keep_default_na=False,
+                index_col=False,
+            )
     except FileNotFoundError:
         raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-    if missing := [column for column in columns if column not in header]:
+    except pd.errors.EmptyDataError:
+        table = pd.DataFrame()
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a table ({error}); build it again.") from None
+    if missing := [column for column in columns if column not in table.columns]:
         raise UserError(f'{path}: column "{missing[0]}" is missing; build the table again.')
-    if not rows:
+    if table.empty:
         raise UserError(f"{path}: the table is empty; build it again.")
-    return rows
+    for column in set(columns) - set(words):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise UserError(f'{path}: column "{column}" is not all numbers; build it again.')
+    return table
 
 
 # ---------------------------------------------------------------- Markdown
