@@ -35,12 +35,12 @@ class PackTrainer(transformers.Trainer):
         self.stages = getattr(packs, "stages", None) or [p.get("stage", "") for p in packs]
         self.order = lru_cache(1)(partial(schedules.order, recipe, self.stages, seed))
         length = len(self.order(0))  # of one pass
-        self.steps_per_epoch = math.ceil(length / recipe["global_batch"])
+        self.steps_per_epoch = math.ceil(length / recipe.global_batch)
         # Rows of a pass, filled up with empty ones so that no process repeats a pack.
-        self.rows = math.ceil(length / (recipe["micro_batch"] * world))
-        self.rows *= recipe["micro_batch"] * world
+        self.rows = math.ceil(length / (recipe.micro_batch * world))
+        self.rows *= recipe.micro_batch * world
         once = getattr(packs, "tokens", None) or sum(len(p["input_ids"]) for p in packs)
-        self.total_tokens = once * recipe["epochs"]
+        self.total_tokens = once * recipe.epochs
         self.checkpoint = _last_checkpoint(state)
         self._open_history()
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -53,7 +53,7 @@ class PackTrainer(transformers.Trainer):
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "state_dict_type": "SHARDED_STATE_DICT",
             "cpu_ram_efficient_loading": True,  # see train.load_model
-            "activation_checkpointing": recipe["gradient_checkpointing"],
+            "activation_checkpointing": recipe.gradient_checkpointing,
         }
         super().__init__(
             model=model,
@@ -63,23 +63,21 @@ class PackTrainer(transformers.Trainer):
                 output_dir=str(state),
                 seed=seed,
                 use_cpu=not gpu,
-                bf16=recipe["dtype"] == "bfloat16",
+                bf16=recipe.dtype == "bfloat16",
                 tf32=True if gpu else None,
-                learning_rate=recipe["learning_rate"],
-                weight_decay=recipe["weight_decay"],
-                max_grad_norm=recipe["gradient_clip"],
+                learning_rate=recipe.learning_rate,
+                weight_decay=recipe.weight_decay,
+                max_grad_norm=recipe.gradient_clip,
                 num_train_epochs=schedules.passes(recipe),
-                per_device_train_batch_size=recipe["micro_batch"],
-                gradient_accumulation_steps=recipe["global_batch"]
-                // (recipe["micro_batch"] * world),
+                per_device_train_batch_size=recipe.micro_batch,
+                gradient_accumulation_steps=recipe.global_batch // (recipe.micro_batch * world),
                 optim="adamw_torch_fused",
                 adam_beta1=0.9,
                 adam_beta2=0.999,
                 adam_epsilon=1e-8,
                 fsdp=gpu and world > 1,
                 fsdp_config=sharded if gpu and world > 1 else None,
-                activation_checkpointing=recipe["gradient_checkpointing"]
-                and not (gpu and world > 1),
+                activation_checkpointing=recipe.gradient_checkpointing and not (gpu and world > 1),
                 logging_steps=1,
                 logging_nan_inf_filter=False,
                 save_strategy="no",  # our callback decides, so as not to save what is finished
@@ -208,7 +206,7 @@ class PackTrainer(transformers.Trainer):
                 f" ({self.recipe['learning_rate']:g}), or use dtype float32."
             )
         epoch, update = divmod(step - 1, self.steps_per_epoch)
-        first = self.order(epoch)[update * self.recipe["global_batch"]]
+        first = self.order(epoch)[update * self.recipe.global_batch]
         self.tokens += self.step_tokens
         self.lines[step] = {
             "step": step,
@@ -250,7 +248,7 @@ class _Callbacks(transformers.TrainerCallback):
             stop = bool(trainer.accelerator.gather(torch.tensor([stop], device=args.device)).any())
         if stop and state.global_step < state.max_steps:
             control.should_training_stop = control.should_save = True
-        elif state.global_step % trainer.recipe["save_steps"] == 0:
+        elif state.global_step % trainer.recipe.save_steps == 0:
             control.should_save = state.global_step < state.max_steps
 
     def on_save(self, args, state, control, **_):

@@ -13,9 +13,10 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -23,8 +24,9 @@ from accelerate import PartialState
 
 from .. import io
 from ..program import Progress, say
-from . import attention, schedules
+from . import attention
 from .pack_trainer import PackTrainer
+from .recipe import TrainingRecipe
 
 LONGEST_WAIT = timedelta(hours=3)  # for another process; the state of 8x7B has 560 GB
 ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to stop
@@ -68,7 +70,7 @@ def close_state(path: Path | None) -> None:
 def train(
     model: torch.nn.Module,
     packs: Sequence[dict],
-    recipe: dict,
+    recipe: Mapping[str, Any],
     *,
     seed: int,
     state: Path | None = None,
@@ -79,8 +81,8 @@ def train(
     """Train `model` (an AutoModelForCausalLM or a PeftModel, float32 weights) in place.
 
     packs: sequences of {"input_ids", "labels", "positions"[, "stage"]}; `global_batch` of them
-    make one update. recipe: a recipe of the configuration, and "dtype". Runs on the visible GPU,
-    on all processes of torchrun (FSDP on GPUs), or on the CPU if there is none.
+    make one update. recipe: the values of a `TrainingRecipe`, others are ignored. Runs on the
+    visible GPU, on all processes of torchrun (FSDP on GPUs), or on the CPU if there is none.
 
     state: folder for checkpoints and `history.jsonl` (see `io.resume_directory`); what is there
     is continued. history: where to copy the history at the end, a JSON line per update: step,
@@ -93,7 +95,7 @@ def train(
     rate of each pass. Raises UserError for a recipe that cannot be met and for a loss that is
     not finite; KeyboardInterrupt, after saving, on SIGTERM or SIGINT.
     """
-    schedules.check(recipe)
+    settings = TrainingRecipe.read(recipe)
     if not len(packs):
         raise io.UserError(f"{what}: there is nothing to train on.")
     gpu = torch.cuda.is_available()
@@ -103,8 +105,8 @@ def train(
             f"{what}: {torch.cuda.device_count()} GPUs are visible to one process. Start it with"
             " torchrun, or name one GPU in CUDA_VISIBLE_DEVICES."
         )
-    share = recipe["micro_batch"] * world
-    if recipe["global_batch"] % share:
+    share = settings.micro_batch * world
+    if settings.global_batch % share:
         raise io.UserError(
             f"{what}: global_batch {recipe['global_batch']} is not a multiple of micro_batch"
             f" {recipe['micro_batch']} x {world} processes. Change one of them."
@@ -114,8 +116,8 @@ def train(
             state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(quiet())
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
-        stack.enter_context(attention.per_document(core, recipe["length"]))
-        trainer = PackTrainer(model, packs, recipe, seed, state, on_epoch_end, what, gpu, world)
+        stack.enter_context(attention.per_document(core, settings.length))
+        trainer = PackTrainer(model, packs, settings, seed, state, on_epoch_end, what, gpu, world)
         stopping = stack.enter_context(_signals(trainer))
         if trainer.is_world_process_zero():
             bar = Progress(trainer.total_tokens, what, "token", done=trainer.tokens)
@@ -133,7 +135,7 @@ def train(
 def train_checkpoint(
     base: Path,
     packs: Sequence[dict],
-    recipe: dict,
+    recipe: Mapping[str, Any],
     output: Path,
     *,
     seed: int,
@@ -145,11 +147,12 @@ def train_checkpoint(
 
     See `train` for the arguments. The state is removed once the checkpoint is in place.
     """
+    dtype = TrainingRecipe.read(recipe).dtype  # checked before a large model is read
     trainer = train(
         load_model(base), packs, recipe, seed=seed, state=state, history=history, what=what
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    save_checkpoint(trainer, tokenizer, recipe["dtype"], output)
+    save_checkpoint(trainer, tokenizer, dtype, output)
     close_state(state)
 
 
