@@ -32,7 +32,10 @@ def main(options: argparse.Namespace) -> None:
     origin = io.provenance("answer_benchmark", options.code, inputs, options.seed)
     state = None
     if options.state:
-        state = io.resume_directory(options.state, [origin, recipe, mode])
+        key = program.work_key(
+            recipe=[recipe, mode], inputs=inputs, code=options.code, seed=options.seed
+        )
+        state = io.resume_directory(options.state, key)
     engine = open_engine(options.model, recipe)
     template = recipe["template"]
     sampling = Sampling(

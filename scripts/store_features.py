@@ -31,7 +31,10 @@ def main(options) -> None:
     checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     inputs = [options.candidates, options.reference, options.base]
     origin = io.provenance("store_features", options.code, inputs, options.seed)
-    with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
+    work = recipe | {"shard": options.shard}
+    with program.unfinished(
+        options.state, recipe=work, inputs=inputs, code=options.code, seed=options.seed
+    ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         projector = projection.open_projector(recipe["projection"], options.seed, model.device)

@@ -34,8 +34,9 @@ def main(options) -> None:
     )
     inputs = [*options.targets, options.reference, options.base]
     origin = io.provenance("target_gradients", options.code, inputs, options.seed)
-    tables = [io.file_digest(path) for path in options.targets]  # equal names are usual here
-    with program.unfinished(options.state, [recipe, origin, tables]) as state:
+    with program.unfinished(
+        options.state, recipe=recipe, inputs=inputs, code=options.code, seed=options.seed
+    ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         samples = {}

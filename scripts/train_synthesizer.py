@@ -25,8 +25,13 @@ def main(options) -> None:
         for path in options.pairs
         for row in io.read_rows(path, records.PAIRS)
     }
-    key = [recipe, options.seed, options.code, *map(io.file_digest, options.pairs)]
-    state = open_state(options.state, [*key, io.file_digest(options.base)])
+    state = open_state(
+        options.state,
+        recipe=recipe,
+        inputs=[*options.pairs, options.base],
+        code=options.code,
+        seed=options.seed,
+    )
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
     documents = [
         document

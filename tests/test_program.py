@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jz3 import program
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -64,3 +65,40 @@ def test_a_termination_signal_is_an_interruption(tmp_path):
     body = ["import os, signal, time", "os.kill(os.getpid(), signal.SIGTERM)", "time.sleep(9)"]
     ended = run(body, tmp_path, "--log", tmp_path / "a.log")
     assert ended.returncode == 130
+
+
+def test_unfinished_work_belongs_to_recipe_inputs_code_and_seed(tmp_path):
+    (tmp_path / "a" / "x").parent.mkdir()
+    (tmp_path / "b" / "x").parent.mkdir()
+    for name in "ab":  # inputs of one name
+        (tmp_path / name / "x").write_text(name)
+    same = {
+        "recipe": {"epochs": 1},
+        "inputs": [tmp_path / "a/x", tmp_path / "b/x"],
+        "code": "c",
+        "seed": 1,
+    }
+    state = tmp_path / "state"
+
+    def kept(**change):
+        with pytest.raises(InterruptedError), program.unfinished(state, **same) as folder:
+            (folder / "work").write_text("done")
+            raise InterruptedError
+        with pytest.raises(InterruptedError), program.unfinished(state, **same | change) as folder:
+            there = (folder / "work").exists()
+            raise InterruptedError
+        return there
+
+    assert kept()
+    assert not kept(recipe={"epochs": 2})
+    assert not kept(inputs=same["inputs"][::-1])
+    assert not kept(code="d")
+    assert not kept(seed=2)
+    (tmp_path / "a" / "x").write_text("changed")
+    assert kept()  # both times as it is now
+    before = program.work_key(**same)
+    (tmp_path / "a" / "x").write_text("again")
+    assert program.work_key(**same) != before
+    with program.unfinished(state, **same) as folder:
+        assert folder == state
+    assert not state.exists()

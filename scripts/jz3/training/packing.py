@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ..io import UserError, did_you_mean
 from ..records import PACKS
+from ..tokens import beginning, begun
 
 IGNORED = -100  # label of a token whose prediction is not trained
 _TOGETHER = 1000  # texts tokenised by one call; packs in one row group
@@ -59,7 +60,7 @@ def encode_all(tokenizer, pairs: Iterable[tuple[str, str]], length: int) -> Iter
             f"{tokenizer.name_or_path}: the tokenizer has no end-of-text token (eos_token)."
             " Set one in its tokenizer_config.json."
         )
-    start = _beginning(tokenizer)
+    start = beginning(tokenizer)
 
     def tokens(texts: list[str]) -> list[list[int]]:
         return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
@@ -77,13 +78,7 @@ def encode_all(tokenizer, pairs: Iterable[tuple[str, str]], length: int) -> Iter
             for number, tail in zip(apart, tokens([batch[n][1] for n in apart]), strict=True):
                 completions[number] = tail
         for head, tail in zip(prompts, completions, strict=True):
-            yield _document(start + head, [*tail, tokenizer.eos_token_id], length)
-
-
-def _beginning(tokenizer) -> list[int]:
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    first = tokenizer("a")["input_ids"][:1]
-    return first if first == [tokenizer.bos_token_id] and first != bare[:1] else []
+            yield _document(begun(start, head), [*tail, tokenizer.eos_token_id], length)
 
 
 def _document(prompt: list[int], completion: list[int], length: int) -> Document:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import transformers
 from accelerate import PartialState
 
 from .. import io
-from ..program import Progress, say
+from ..program import Progress, say, work_key
 from . import attention
 from .pack_trainer import PackTrainer
 from .recipe import TrainingRecipe
@@ -53,10 +53,13 @@ def _processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
 
-def open_state(path: Path | None, key: object) -> Path | None:
-    """`io.resume_directory` for every process of a distributed run."""
+def open_state(
+    path: Path | None, *, recipe: object, inputs: Iterable[str | Path], code: str, seed: int
+) -> Path | None:
+    """The folder of one `program.work_key`, for every process of a distributed run."""
     if path is None:
         return None
+    key = work_key(recipe=recipe, inputs=inputs, code=code, seed=seed)
     with _processes().main_process_first():
         return io.resume_directory(path, key)
 
