@@ -211,7 +211,9 @@ def parts(pair: Pair) -> bool | None:
     ours, gold = structure(pair.predicted), structure(pair.gold)
     if not (ours or gold) or pair.depth >= _DEEPEST:
         return None
-    return bool(ours and gold) and _same_structure(ours, gold, pair.depth + 1)
+    if not (ours and gold):
+        return False
+    return _same_structure(ours, gold, pair.depth + 1)
 
 
 def relation_on_one_side(pair: Pair) -> bool | None:

@@ -55,9 +55,9 @@ def enclosed(text: str) -> tuple[str, str, str] | None:
     if len(text) < 2 or text[0] not in "([" or text[-1] not in ")]":
         return None
     depth = 0
-    for place, sign in enumerate(text):
+    for index, sign in enumerate(text):
         depth += (sign in "([{") - (sign in ")]}")
-        if depth == 0 and place < len(text) - 1:
+        if depth == 0 and index < len(text) - 1:
             return None
     return text[0], text[-1], text[1:-1]
 

@@ -16,11 +16,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 import transformers
 from accelerate import PartialState
+from transformers.utils import import_utils
 
 from .. import io
 from ..program import Progress, say, work_key
@@ -39,7 +41,7 @@ def load_model(folder: str | Path) -> transformers.PreTrainedModel:
     """
     if torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_CPU_RAM_EFFICIENT_LOADING="true")
-    flash = torch.cuda.is_available() and transformers.utils.is_flash_attn_2_available()
+    flash = torch.cuda.is_available() and import_utils.is_flash_attn_2_available()
     with quiet():
         return transformers.AutoModelForCausalLM.from_pretrained(
             folder,
@@ -71,8 +73,8 @@ def close_state(path: Path | None) -> None:
 
 
 def train(
-    model: torch.nn.Module,
-    packs: Sequence[dict],
+    model: Any,
+    packs: Sequence[dict[str, Any]],
     recipe: Mapping[str, Any],
     *,
     seed: int,
@@ -111,8 +113,8 @@ def train(
     share = settings.micro_batch * world
     if settings.global_batch % share:
         raise io.UserError(
-            f"{what}: global_batch {recipe['global_batch']} is not a multiple of micro_batch"
-            f" {recipe['micro_batch']} x {world} processes. Change one of them."
+            f"{what}: global_batch {settings.global_batch} is not a multiple of micro_batch"
+            f" {settings.micro_batch} x {world} processes. Change one of them."
         )
     with contextlib.ExitStack() as stack:
         if state is None:
@@ -137,7 +139,7 @@ def train(
 
 def train_checkpoint(
     base: Path,
-    packs: Sequence[dict],
+    packs: Sequence[dict[str, Any]],
     recipe: Mapping[str, Any],
     output: Path,
     *,
@@ -173,7 +175,7 @@ def save_checkpoint(
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.is_world_process_zero():
         kind = getattr(torch, dtype)
-        cast: dict[tuple, torch.Tensor] = {}  # tied weights stay one tensor
+        cast: dict[tuple[int, torch.Size], torch.Tensor] = {}  # tied weights stay one tensor
         for name, value in weights.items():
             if value.is_floating_point():
                 same = (value.data_ptr(), value.shape)
@@ -197,7 +199,7 @@ def _signals(trainer: PackTrainer) -> Iterator[list[float]]:
     """
     received: list[float] = []
 
-    def handle(number: int, frame) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if received:
             if time.monotonic() - received[0] > ONE_REQUEST_SECONDS:
                 raise KeyboardInterrupt
@@ -220,13 +222,14 @@ def _signals(trainer: PackTrainer) -> Iterator[list[float]]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Only errors from transformers: no progress bars or warnings of its own."""
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    logs: Any = transformers.logging  # its functions have no annotations
+    level = logs.get_verbosity()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            transformers.logging.set_verbosity(level)
-            transformers.logging.enable_progress_bar()
+            logs.set_verbosity(level)
+            logs.enable_progress_bar()
