@@ -7,13 +7,12 @@ by the completion, without a chat template; loss is taken on the completion only
 
 from pathlib import Path
 
-from jz3 import io, program, records
+from jz3 import io, models, program, records
 
 
 def main(options) -> None:
     """Pack the pairs, train, save."""
     import torch
-    import transformers
     from jz3.training import packing
     from jz3.training.train import open_state, train_checkpoint
 
@@ -32,7 +31,7 @@ def main(options) -> None:
         code=options.code,
         seed=options.seed,
     )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
+    tokenizer = models.open_tokenizer(options.base)
     documents = [
         document
         for document in packing.encode_all(tokenizer, pairs.values(), recipe["length"])

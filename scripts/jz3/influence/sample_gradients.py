@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from .. import io
+from .. import io, models
 from ..training import packing
 
 ADAPTER = "default"  # the name peft gives to a model's only adapter
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = ("float32", "bfloat16")
 # Tokens computed together, padding included; no result depends on it beyond rounding. A GPU's
 # number keeps a 7B model's activations at 30 GB (docs/influence.md).
 BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
@@ -78,18 +78,14 @@ def load_model(base: str | Path, dtype: str):
 
     Raises UserError where the folder is missing or holds no model.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     if dtype not in DTYPES:
         raise io.UserError(f'dtype: "{dtype}" is not known.{io.did_you_mean(dtype, DTYPES)}')
-    if not (Path(base) / "config.json").exists():
-        raise io.UserError(f"{base}: no checkpoint there (config.json is missing).")
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[dtype], local_files_only=True)
+    model = models.open_model(base, dtype)
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS is started
         torch.use_deterministic_algorithms(True, warn_only=True)
         model.to("cuda")
-    return model, AutoTokenizer.from_pretrained(base, local_files_only=True)
+    return model, models.open_tokenizer(base)
 
 
 def add_lora(model, lora: dict, seed: int):

@@ -24,7 +24,7 @@ import transformers
 from accelerate import PartialState
 from transformers.utils import import_utils
 
-from .. import io
+from .. import io, models
 from ..program import Progress, say, work_key
 from . import attention
 from .pack_trainer import PackTrainer
@@ -34,7 +34,7 @@ LONGEST_WAIT = timedelta(hours=3)  # for another process; the state of 8x7B has 
 ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to stop
 
 
-def load_model(folder: str | Path) -> transformers.PreTrainedModel:
+def load_model(folder: str | Path) -> Any:
     """Load a checkpoint for training: float32 weights, and flash attention where it can run.
 
     Of several processes on GPUs the first reads the weights; the others get their shards from it.
@@ -43,11 +43,7 @@ def load_model(folder: str | Path) -> transformers.PreTrainedModel:
         os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_CPU_RAM_EFFICIENT_LOADING="true")
     flash = torch.cuda.is_available() and import_utils.is_flash_attn_2_available()
     with quiet():
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation="flash_attention_2" if flash else "sdpa",
-        )
+        return models.open_model(folder, "float32", "flash_attention_2" if flash else "sdpa")
 
 
 def _processes() -> PartialState:
@@ -156,7 +152,7 @@ def train_checkpoint(
     trainer = train(
         load_model(base), packs, recipe, seed=seed, state=state, history=history, what=what
     )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    tokenizer = models.open_tokenizer(base)
     save_checkpoint(trainer, tokenizer, dtype, output)
     close_state(state)
 
