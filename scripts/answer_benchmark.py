@@ -35,7 +35,10 @@ def main(options: argparse.Namespace) -> None:
     )
     state = None
     if options.state:
-        state = io.resume_directory(options.state, [origin, recipe, mode])
+        key = program.work_key(
+            recipe=[recipe, mode], inputs=inputs, code=options.code, seed=options.seed
+        )
+        state = io.resume_directory(options.state, key)
     engine = open_engine(options.model, recipe)
     template = recipe["template"]
     sampling = Sampling(

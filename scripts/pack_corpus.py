@@ -7,16 +7,15 @@ Writes a PACKS table, shuffled within each stage, and a report: documents, token
 
 from pathlib import Path
 
-from jz3 import io, program, records
+from jz3 import io, models, program, records
 
 
 def main(options) -> None:
     """Encode, pack and write both stages."""
-    import transformers
     from jz3.training import examples, packing
 
     length, modes = options.recipe["length"], options.recipe["modes"]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
+    tokenizer = models.open_tokenizer(options.base)
     report, stages = {}, []
     for stage, paths in (("pretrain", options.pretrain), ("finetune", options.finetune)):
         if not paths:

@@ -32,7 +32,7 @@ def main(options) -> None:
     if options.features:
         subtasks, scored = from_store(options, checkpoints)
     else:
-        subtasks, scored = from_model(options, checkpoints, rows, origin)
+        subtasks, scored = from_model(options, checkpoints, rows, inputs)
     program.say(f"{len(scored)} of {len(rows)} candidates have a score")
     names = [f"score_{name}" for name in subtasks]
     table = [
@@ -46,7 +46,7 @@ def main(options) -> None:
     io.write_table(options.output, table, schema, origin)
 
 
-def from_model(options, checkpoints, rows, origin) -> tuple[list[str], dict]:
+def from_model(options, checkpoints, rows, inputs) -> tuple[list[str], dict]:
     """Subtasks, and (tokens, scores) by problem_id: gradients made here, exact."""
     from jz3.influence import sample_gradients
     from jz3.influence.scores import score
@@ -54,7 +54,10 @@ def from_model(options, checkpoints, rows, origin) -> tuple[list[str], dict]:
     from jz3.influence.texts import candidate_texts
 
     recipe = options.recipe
-    with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
+    work = recipe | {"shard": options.shard}
+    with program.unfinished(
+        options.state, recipe=work, inputs=inputs, code=options.code, seed=options.seed
+    ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         aims = Directions(options.gradients, checkpoints, sample_gradients.weight_shapes(model))

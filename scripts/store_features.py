@@ -33,7 +33,10 @@ def main(options) -> None:
     origin = io.provenance(
         "store_features", options.code, inputs, options.seed, options.recipe["dtype"]
     )
-    with program.unfinished(options.state, [recipe, origin, options.shard]) as state:
+    work = recipe | {"shard": options.shard}
+    with program.unfinished(
+        options.state, recipe=work, inputs=inputs, code=options.code, seed=options.seed
+    ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         projector = projection.open_projector(recipe["projection"], options.seed, model.device)

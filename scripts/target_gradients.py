@@ -36,8 +36,9 @@ def main(options) -> None:
     origin = io.provenance(
         "target_gradients", options.code, inputs, options.seed, options.recipe["dtype"]
     )
-    tables = [io.file_digest(path) for path in options.targets]  # equal names are usual here
-    with program.unfinished(options.state, [recipe, origin, tables]) as state:
+    with program.unfinished(
+        options.state, recipe=recipe, inputs=inputs, code=options.code, seed=options.seed
+    ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         samples = {}

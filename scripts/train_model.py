@@ -7,7 +7,7 @@ grad_norm, stage). Optimizer and learning rate are not reset between the stages.
 
 from pathlib import Path
 
-from jz3 import io, program
+from jz3 import program
 
 
 def main(options) -> None:
@@ -19,8 +19,13 @@ def main(options) -> None:
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
     packs = packing.PackFile(options.packed)
-    key = [recipe, options.seed, options.code, io.file_digest(options.packed)]
-    state = open_state(options.state, [*key, io.file_digest(options.base)])
+    state = open_state(
+        options.state,
+        recipe=recipe,
+        inputs=[options.packed, options.base],
+        code=options.code,
+        seed=options.seed,
+    )
     train_checkpoint(
         options.base,
         packs,

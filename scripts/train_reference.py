@@ -31,7 +31,9 @@ def main(options) -> None:
     origin = io.provenance(
         "train_reference", options.code, inputs, options.seed, options.recipe["dtype"]
     )
-    with program.unfinished(options.state, [recipe, origin]) as state:
+    with program.unfinished(
+        options.state, recipe=recipe, inputs=inputs, code=options.code, seed=options.seed
+    ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, "float32")
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
         texts = candidate_texts(chosen)

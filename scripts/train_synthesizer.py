@@ -7,13 +7,12 @@ by the completion, without a chat template; loss is taken on the completion only
 
 from pathlib import Path
 
-from jz3 import io, program, records
+from jz3 import io, models, program, records
 
 
 def main(options) -> None:
     """Pack the pairs, train, save."""
     import torch
-    import transformers
     from jz3.training import packing
     from jz3.training.train import open_state, train_checkpoint
 
@@ -25,9 +24,14 @@ def main(options) -> None:
         for path in options.pairs
         for row in io.read_rows(path, records.PAIRS)
     }
-    key = [recipe, options.seed, options.code, *map(io.file_digest, options.pairs)]
-    state = open_state(options.state, [*key, io.file_digest(options.base)])
-    tokenizer = transformers.AutoTokenizer.from_pretrained(options.base)
+    state = open_state(
+        options.state,
+        recipe=recipe,
+        inputs=[*options.pairs, options.base],
+        code=options.code,
+        seed=options.seed,
+    )
+    tokenizer = models.open_tokenizer(options.base)
     documents = [
         document
         for document in packing.encode_all(tokenizer, pairs.values(), recipe["length"])

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jz3 import program
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 
@@ -105,3 +106,40 @@ def test_waiting_threads_give_their_core_up_unless_told_otherwise(
         "subprocess.run(['sh', '-c', 'echo spin $GOMP_SPINCOUNT'], check=True)",
     ]
     assert f"spin {kept}\n" in run(body, tmp_path).stdout
+
+
+def test_unfinished_work_belongs_to_recipe_inputs_code_and_seed(tmp_path):
+    (tmp_path / "a" / "x").parent.mkdir()
+    (tmp_path / "b" / "x").parent.mkdir()
+    for name in "ab":  # inputs of one name
+        (tmp_path / name / "x").write_text(name)
+    same = {
+        "recipe": {"epochs": 1},
+        "inputs": [tmp_path / "a/x", tmp_path / "b/x"],
+        "code": "c",
+        "seed": 1,
+    }
+    state = tmp_path / "state"
+
+    def kept(**change):
+        with pytest.raises(InterruptedError), program.unfinished(state, **same) as folder:
+            (folder / "work").write_text("done")
+            raise InterruptedError
+        with pytest.raises(InterruptedError), program.unfinished(state, **same | change) as folder:
+            there = (folder / "work").exists()
+            raise InterruptedError
+        return there
+
+    assert kept()
+    assert not kept(recipe={"epochs": 2})
+    assert not kept(inputs=same["inputs"][::-1])
+    assert not kept(code="d")
+    assert not kept(seed=2)
+    (tmp_path / "a" / "x").write_text("changed")
+    assert kept()  # both times as it is now
+    before = program.work_key(**same)
+    (tmp_path / "a" / "x").write_text("again")
+    assert program.work_key(**same) != before
+    with program.unfinished(state, **same) as folder:
+        assert folder == state
+    assert not state.exists()

@@ -28,15 +28,15 @@ def closing(text: str, start: int) -> int:
     """Index of the bracket that closes the one at `start`, or -1. Escaped braces do not count."""
     opening = text[start]
     shutting = _CLOSING[opening]
-    depth, place = 0, start
-    while place < len(text):
-        if text[place] == "\\" and text[place + 1 : place + 2] in "{}\\" and opening == "{":
-            place += 2
+    depth, index = 0, start
+    while index < len(text):
+        if text[index] == "\\" and text[index + 1 : index + 2] in "{}\\" and opening == "{":
+            index += 2
             continue
-        depth += (text[place] == opening) - (text[place] == shutting)
+        depth += (text[index] == opening) - (text[index] == shutting)
         if depth == 0:
-            return place
-        place += 1
+            return index
+        index += 1
     return -1
 
 

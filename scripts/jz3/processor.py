@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from . import io
-from .program import say
+from .program import warn
 
 DTYPES = ("float32", "bfloat16")
 CPUINFO = Path("/proc/cpuinfo")
@@ -196,8 +196,8 @@ def check(dtype: str) -> None:
                 " compute.dtype to float32, or ask for another GPU."
             )
     elif (ratio := slowdown()) is not None and ratio >= SLOW:
-        say(
-            f"Warning: this processor has no bfloat16 instructions; products of matrices take"
+        warn(
+            f"This processor has no bfloat16 instructions; products of matrices take"
             f" {ratio:.0f} times as long as in float32. compute.dtype: auto would take float32."
         )
 

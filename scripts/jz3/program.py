@@ -17,13 +17,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from tqdm import tqdm
 
-from .io import UserError, resume_directory
+from .io import UserError, file_digest, provenance, resume_directory
 
 _terminal: TextIO | None = None  # the user's, once standard error has become the log file
 
@@ -57,9 +57,27 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def work_key(
+    *, recipe: object, inputs: Iterable[str | Path], code: str, seed: int
+) -> dict[str, object]:
+    """What unfinished work belongs to (see `io.resume_directory`): all that it depends on.
+
+    recipe: every setting, those of the command line too; inputs: the files and folders read.
+    """
+    return {
+        "recipe": recipe,
+        "inputs": [file_digest(path) for path in inputs],
+        "code": code,
+        "seed": seed,
+        "packages": provenance("")["packages"],
+    }
+
+
 @contextlib.contextmanager
-def unfinished(state: Path | None, key: object) -> Iterator[Path]:
-    """A folder for unfinished work (see `io.resume_directory`), removed once the block succeeds.
+def unfinished(
+    state: Path | None, *, recipe: object, inputs: Iterable[str | Path], code: str, seed: int
+) -> Iterator[Path]:
+    """A folder for unfinished work of one `work_key`, removed once the block succeeds.
 
     Without `state` it is a temporary one.
     """
@@ -67,6 +85,7 @@ def unfinished(state: Path | None, key: object) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
     else:
+        key = work_key(recipe=recipe, inputs=inputs, code=code, seed=seed)
         folder = resume_directory(state, key)
         yield folder
         shutil.rmtree(folder)

@@ -132,21 +132,23 @@ def parse_completion(text: str, mode: str) -> tuple[str, str] | None:
     the text that follows it, and ```output blocks are removed.
     """
     text = _CLOSING.sub("", text)
-    places: list[tuple[str, int, int]] = []
-    for found in _MARKER.finditer(text):
-        name = (found["a"] or found["b"] or found["c"]).lower()
-        places.append((name.split()[0], found.start(), found.end()))
-    problem = next((k for k, place in enumerate(places) if place[0] == "problem"), None)
+    markers: list[tuple[str, int, int]] = []
+    for match in _MARKER.finditer(text):
+        name = (match["a"] or match["b"] or match["c"]).lower()
+        markers.append((name.split()[0], match.start(), match.end()))
+    problem = next((k for k, marker in enumerate(markers) if marker[0] == "problem"), None)
     if problem is None:
         return None
     solution = next(
-        (k for k in range(problem + 1, len(places)) if places[k][0] == "solution"), None
+        (k for k in range(problem + 1, len(markers)) if markers[k][0] == "solution"), None
     )
     if solution is None:
         return None
-    end = next((start for name, start, _ in places[solution + 1 :] if name == "problem"), len(text))
-    question = text[places[problem][2] : places[solution][1]].strip()
-    answer = text[places[solution][2] : end].strip()
+    end = next(
+        (start for name, start, _ in markers[solution + 1 :] if name == "problem"), len(text)
+    )
+    question = text[markers[problem][2] : markers[solution][1]].strip()
+    answer = text[markers[solution][2] : end].strip()
     if mode == "tool":
         answer = _tool_solution(answer)
     if not question or not answer:
@@ -155,19 +157,19 @@ def parse_completion(text: str, mode: str) -> tuple[str, str] | None:
 
 
 def _tool_solution(text: str) -> str:
-    found = _PROGRAM.search(text)
-    if not found or not found[1].strip():
+    match = _PROGRAM.search(text)
+    if not match or not match[1].strip():
         return ""
-    program = found[1].rstrip()
-    rest = _OUTPUT.sub("", text[found.end() :])
+    program = match[1].rstrip()
+    rest = _OUTPUT.sub("", text[match.end() :])
     rest = _PROGRAM.sub("", rest).strip()
     return f"```python\n{program}\n```" + (f"\n\n{rest}" if rest else "")
 
 
 def program_of(solution: str) -> str:
     """The Python source in a tool solution ("" if it has none)."""
-    found = _PROGRAM.search(solution)
-    return found[1].rstrip() if found else ""
+    match = _PROGRAM.search(solution)
+    return match[1].rstrip() if match else ""
 
 
 def answer_of(solution: str) -> str:

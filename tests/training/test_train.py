@@ -1,6 +1,7 @@
 """Schedules, the trainer, resuming, and the programs of the training stage."""
 
 import argparse
+import dataclasses
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from jz3 import io
 from jz3.records import BENCHMARK, PACKS, PAIRS, PROBLEMS
 from jz3.training import attention, packing, schedules
+from jz3.training.recipe import SCHEDULES, TrainingRecipe
 from jz3.training.train import PackTrainer, save_checkpoint, train
 from test_packing import letters
 
@@ -42,6 +44,12 @@ RECIPE = {
     "dtype": "float32",
     "threads": 1,
 }
+
+
+def typed(**changes):
+    return TrainingRecipe.read(RECIPE | changes)
+
+
 SIZES = {
     "vocab_size": 64,
     "hidden_size": 64,
@@ -99,7 +107,7 @@ def alone(made):
      (984, 16 / 150), (999, 0.1)],
 )  # fmt: skip
 def test_wsd_as_released(step, factor):
-    recipe = {"schedule": "wsd", "warmup_ratio": 0.03, "stable_ratio": 0.85, "minimum_ratio": 0.1}
+    recipe = typed(schedule="wsd", warmup_ratio=0.03, stable_ratio=0.85, minimum_ratio=0.1)
     assert schedules.factor(recipe, step, 1000) == pytest.approx(factor)
 
 
@@ -110,41 +118,77 @@ def test_wsd_as_released(step, factor):
      ("cosine", 6, 0.5), ("cosine", 10, 0.0)],
 )  # fmt: skip
 def test_linear_and_cosine(schedule, step, factor):
-    recipe = {"schedule": schedule, "warmup_ratio": 0.15}  # of 10 updates: 1.5, rounded up to 2
+    recipe = typed(schedule=schedule, warmup_ratio=0.15)  # of 10 updates: 1.5, rounded up to 2
     assert schedules.factor(recipe, step, 10) == pytest.approx(factor)
 
 
-@given(st.sampled_from(schedules.SCHEDULES), st.integers(1, 500), st.floats(0, 0.5))
+@given(st.sampled_from(SCHEDULES), st.integers(1, 500), st.floats(0, 0.5))
 def test_rate_is_never_above_the_peak_nor_below_zero(schedule, total, warmup):
-    recipe = RECIPE | {"schedule": schedule, "warmup_ratio": warmup}
+    recipe = typed(schedule=schedule, warmup_ratio=warmup)
     factors = [schedules.factor(recipe, step, total) for step in range(total + 1)]
     assert all(0 <= factor <= 1 for factor in factors)
 
 
 def test_wsd_repeats_each_stage_before_the_next():
     stages = ["pretrain", "pretrain", "finetune"]
-    recipe = RECIPE | {"schedule": "wsd", "epochs": 2}
+    recipe = typed(schedule="wsd", epochs=2)
     assert schedules.order(recipe, stages, 5, 0) == [0, 1, 0, 1, 2, 2]
     assert schedules.passes(recipe) == 1
 
 
 def test_each_epoch_has_its_own_order():
-    first, second = (schedules.order(RECIPE, [""] * 30, 5, epoch) for epoch in (0, 1))
+    first, second = (schedules.order(typed(), [""] * 30, 5, epoch) for epoch in (0, 1))
     assert sorted(first) == sorted(second) == list(range(30))
     assert first != second
-    assert first == schedules.order(RECIPE, [""] * 30, 5, 0)
-    assert first != schedules.order(RECIPE, [""] * 30, 6, 0)
+    assert first == schedules.order(typed(), [""] * 30, 5, 0)
+    assert first != schedules.order(typed(), [""] * 30, 6, 0)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"schedule": "cosin"}, 'Did you mean "cosine"'),
+    [({"schedule": "cosin"}, 'unknown schedule .* Did you mean "cosine"'),
      ({"schedule": "wsd", "warmup_ratio": 0.9}, "warmup_ratio <= stable_ratio"),
      ({"global_batch": 3}, "not a multiple of micro_batch 2")],
 )  # fmt: skip
 def test_impossible_recipes(change, message):
     with pytest.raises(io.UserError, match=message):
         train(llama(), alone(documents(4)), RECIPE | change, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": "2"}, "recipe: epochs must be a whole number, found '2'."),
+        ({"epochs": 2.0}, "recipe: epochs must be a whole number, found 2.0."),
+        ({"epochs": True}, "recipe: epochs must be a whole number, found True."),
+        ({"epochs": 0}, "recipe: epochs must be more than 0, found 0."),
+        ({"learning_rate": "1e-4"}, "recipe: learning_rate must be a number, found '1e-4'."),
+        ({"learning_rate": float("nan")}, "recipe: learning_rate must be a number, found nan."),
+        ({"weight_decay": -1}, "recipe: weight_decay must be 0 or more, found -1."),
+        ({"minimum_ratio": 1.5}, "recipe: minimum_ratio must be from 0 to 1, found 1.5."),
+        ({"gradient_checkpointing": 1}, "gradient_checkpointing must be true or false, found 1."),
+        ({"dtype": None}, "recipe: dtype must be a text, found None."),
+        ({"dtype": "float16"}, 'recipe: unknown dtype "float16" (float32 | bfloat16). Did'),
+    ],
+)
+def test_a_wrong_value_is_one_line(change, message):
+    with pytest.raises(io.UserError) as caught:
+        typed(**change)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(TrainingRecipe)])
+def test_a_missing_key_is_named_and_a_misspelt_one_recognised(key):
+    recipe = {name: value for name, value in RECIPE.items() if name != key}
+    with pytest.raises(io.UserError, match=rf"^recipe: {key} is missing\.$"):
+        TrainingRecipe.read(recipe)
+    with pytest.raises(io.UserError, match=rf'{key} is missing\. Did you mean "{key}s"'):
+        TrainingRecipe.read(recipe | {f"{key}s": 1})
+
+
+def test_a_recipe_takes_whole_numbers_and_leaves_other_settings_alone():
+    assert typed(weight_decay=0, lora={"rank": 1}) == typed(weight_decay=0.0)
 
 
 # ---------------------------------------------------------------- loss and attention

@@ -10,7 +10,10 @@ LIBRARY = Path(__file__).parents[2] / "scripts" / "jz3"
 
 # From the ground up. A module imports from its own floor and from those below.
 FLOORS = (
-    {"io", "processor", "program", "records", "prompts", "templates"},
+    {
+        "boxes", "io", "models", "processor", "program", "prompts", "records", "templates", "text",
+        "tokens",
+    },
     {
         "benchmarks", "corpus", "distillation", "execution", "generation", "sources", "synthesis",
         "training",

@@ -45,8 +45,8 @@ _HASHES = re.compile(r"\n?\s*####.*\s*\Z", re.DOTALL)
 
 
 def prepare(
-    entry: dict, benchmark: str, split: str, files: list[Path], seed: int
-) -> tuple[list[dict], list[str]]:
+    entry: dict[str, Any], benchmark: str, split: str, files: list[Path], seed: int
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows of `records.BENCHMARK` for one split, and lines that say what was read and dropped.
 
     Rows from files come in an order, and a choice of `problems`, that depend on the problems
@@ -56,19 +56,22 @@ def prepare(
     generator or `take`, and where no or too few problems remain.
     """
     where = f"benchmark {benchmark}, split {split}"
-    wanted = int(entry.get("problems") or 0)
+    count = int(entry.get("problems") or 0)
     if generator := entry.get("generator"):
         if generator not in GENERATORS:
             hint = io.did_you_mean(generator, GENERATORS)
             raise UserError(f'{where}: unknown generator "{generator}".{hint}')
-        if wanted < 1:
+        if count < 1:
             raise UserError(f"{where}: a generator needs `problems`, the number to make.")
-        made = [{**row, "choices": []} for row in GENERATORS[generator](split, wanted, seed)]
-        return _identified(made, benchmark, split), [f"{where}: {len(made)} problems generated"]
+        problems = [{**row, "choices": []} for row in GENERATORS[generator](split, count, seed)]
+        notes = [f"{where}: {len(problems)} problems generated"]
+        return _identified(problems, benchmark, split), notes
     if not files:
         raise UserError(f"{where}: no generator, source, dataset or files to read.")
     settings = _Settings(entry, where)
-    rows, dropped, first_dropped = [], Counter(), ""
+    rows: list[dict[str, Any]] = []
+    dropped: Counter[str] = Counter()
+    first_dropped = ""
     for path in files:
         for number, raw in enumerate(read_rows(path), 1):
             row = settings.row(raw, f"{path}, row {number}")
@@ -88,20 +91,20 @@ def prepare(
             f'{where}: no answer in any of {read} rows with take "{settings.take}"'
             f" ({first_dropped}). Is `fields.answer` the right column?"
         )
-    if wanted > len(rows):
+    if count > len(rows):
         raise UserError(
-            f"{where}: {wanted} problems asked for, {len(rows)} of {read} rows are usable."
+            f"{where}: {count} problems asked for, {len(rows)} of {read} rows are usable."
             " Lower `problems` (0: all)."
         )
     rows = _identified(rows, benchmark, split)
     rows.sort(key=lambda row: io.digest(["order", row["problem_id"]], 64))
-    rows = rows[: wanted or None]
+    rows = rows[: count or None]
     notes = [f"{where}: {read} rows read, {len(rows)} problems taken"]
     notes += [f"{where}: {count} rows dropped: {why}" for why, count in sorted(dropped.items())]
     return rows, notes
 
 
-def _identified(rows: list[dict], benchmark: str, split: str) -> list[dict]:
+def _identified(rows: list[dict[str, Any]], benchmark: str, split: str) -> list[dict[str, Any]]:
     copies: Counter[str] = Counter()
     done = []
     for row in rows:
@@ -117,7 +120,7 @@ def _identified(rows: list[dict], benchmark: str, split: str) -> list[dict]:
 class _Settings:
     """The checked settings of a split that is read from files."""
 
-    def __init__(self, entry: dict, where: str):
+    def __init__(self, entry: dict[str, Any], where: str):
         self.where, self.fields = where, dict(entry.get("fields") or {})
         self.take = entry.get("take") or "whole"
         self.clean = list(entry.get("clean") or [])
@@ -136,23 +139,23 @@ class _Settings:
             if not self.fields.get(needed):
                 raise UserError(f"{where}: `fields` does not say what the {needed} is.")
 
-    def row(self, raw: dict, place: str) -> dict | str:
+    def row(self, raw: dict[str, Any], origin: str) -> dict[str, Any] | str:
         """The row in our columns, or why it is dropped."""
-        choices = self._choices(raw, place)
-        text = self._fill("answer", raw, place)
+        choices = self._choices(raw, origin)
+        text = self._fill("answer", raw, origin)
         if "parentheses" in self.clean:
             text = re.sub(r"\([^()]*\)", "", text).strip()
         answer, reason = take(text, self.take, choices)
         if reason:
             return reason
-        question = self._fill("question", raw, place)
+        question = self._fill("question", raw, origin)
         if not question:
             return "the question is empty"
-        solution = self._fill("solution", raw, place)
+        solution = self._fill("solution", raw, origin)
         if "calculator" in self.clean:
             solution = _CALCULATOR.sub("", solution)
         return {
-            "subject": self._fill("subject", raw, place),
+            "subject": self._fill("subject", raw, origin),
             "question": question,
             "answer": answer,
             "solution": _boxed_at_the_end(solution, answer),
@@ -160,17 +163,17 @@ class _Settings:
             "choices": choices,
         }
 
-    def _column(self, name: str, raw: dict, place: str) -> Any:
+    def _column(self, name: str, raw: dict[str, Any], origin: str) -> Any:
         if name not in raw:
             raise UserError(
-                f'{self.where}: {place}: no column "{name}".{io.did_you_mean(name, raw)}'
+                f'{self.where}: {origin}: no column "{name}".{io.did_you_mean(name, raw)}'
                 f" Columns found: {', '.join(raw)}."
             )
         return raw[name]
 
-    def _fill(self, field: str, raw: dict, place: str) -> str:
+    def _fill(self, field: str, raw: dict[str, Any], origin: str) -> str:
         def value(name: str) -> str:
-            text = _text(self._column(name, raw, place))
+            text = _text(self._column(name, raw, origin))
             if field == "question" and "full_stop" in self.clean and text.rstrip()[-1:].isalnum():
                 text = f"{text.rstrip()}."
             return text
@@ -180,13 +183,13 @@ class _Settings:
         )
         return _SLOT.sub(lambda slot: value(slot[1]), template).strip()
 
-    def _choices(self, raw: dict, place: str) -> list[str]:
+    def _choices(self, raw: dict[str, Any], origin: str) -> list[str]:
         name = self.fields.get("choices", "").strip("{}")
-        value = self._column(name, raw, place) if name else []
+        value = self._column(name, raw, origin) if name else []
         try:
             return split_choices(value)
         except ValueError as error:
-            raise UserError(f'{self.where}: {place}, column "{name}": {error}') from None
+            raise UserError(f'{self.where}: {origin}, column "{name}": {error}') from None
 
 
 def _text(value: Any) -> str:
@@ -215,10 +218,10 @@ def take(text: str, how: str, choices: list[str]) -> tuple[str, str]:
     answer, missing = "", "the answer is empty"
     match how:
         case "number":
-            found = _NUMBER.findall(text)
-            if len(found) > 1:
+            numbers = _NUMBER.findall(text)
+            if len(numbers) > 1:
                 return "", "several numbers in the answer"
-            answer, missing = _plain("".join(found)), "no number in the answer"
+            answer, missing = _plain("".join(numbers)), "no number in the answer"
         case "after_hashes":
             _, hashes, rest = text.rpartition("####")
             answer, missing = _plain(rest.strip()) if hashes else "", "no #### in the answer"
@@ -255,8 +258,8 @@ def split_choices(value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         choices = [_text(choice).strip() for choice in value]
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-        labels = [re.match(r"\(?([A-Z])[).:]\s*", choice) for choice in choices]
-        if all(label and label[1] == letters[n] for n, label in enumerate(labels)):
+        labels = [m for choice in choices if (m := re.match(r"\(?([A-Z])[).:]\s*", choice))]
+        if "".join(label[1] for label in labels) == letters[: len(choices)]:
             choices = [choice[label.end() :] for choice, label in zip(choices, labels, strict=True)]
         return choices
     if not isinstance(value, str):
@@ -278,7 +281,7 @@ def split_choices(value: Any) -> list[str]:
 # ---------------------------------------------------------------- files
 
 
-def read_rows(path: Path) -> list[dict]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     """Rows of a Parquet, JSON (a list of objects), JSON-lines or CSV file, told by content.
 
     Raises UserError naming the file, and the line or row that is malformed.
@@ -306,24 +309,26 @@ def read_rows(path: Path) -> list[dict]:
     return rows
 
 
-def _read_parquet(path: Path) -> list[dict]:
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
     try:
-        return pq.read_table(path).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a readable Parquet file ({reason}).") from None
 
 
-def _read_csv(path: Path) -> list[dict]:
+def _read_csv(path: Path) -> list[dict[str, Any]]:
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             rows = []
             for row in reader:
                 if None in row or None in row.values():
+                    columns = len(reader.fieldnames or ())
                     raise UserError(
-                        f"{path}, line {reader.line_num}: not {len(reader.fieldnames)} values, as"
-                        " the first line says."
+                        f"{path}, line {reader.line_num}: not {columns} values, as the first line"
+                        " says."
                     )
                 rows.append(row)
             return rows

@@ -92,7 +92,9 @@ def _headed(row: dict[str, Any], template: str, mode: str) -> str:
     return question_text(question, mode)
 
 
-def _chat(problem: dict, mode: str, tokenizer: Any, shots: Sequence[dict]) -> str:
+def _chat(
+    problem: dict[str, Any], mode: str, tokenizer: Any, shots: Sequence[dict[str, Any]]
+) -> str:
     if not getattr(tokenizer, "chat_template", None):
         raise io.UserError(
             "the checkpoint has no chat template; set this model's `template` to plain or jiuzhang."
@@ -104,7 +106,8 @@ def _chat(problem: dict, mode: str, tokenizer: Any, shots: Sequence[dict]) -> st
         messages.append({"role": "user", "content": f"{asked}\n\n{question}"})
         if row is not problem:
             messages.append({"role": "assistant", "content": row["solution"].strip()})
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text
 
 
 def stop_strings(template: str, mode: str) -> tuple[str, ...]:

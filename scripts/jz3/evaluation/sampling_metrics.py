@@ -31,8 +31,8 @@ def ballot(answer: str) -> str:
     "0.5", "1/2" and "\\frac{1}{2}" are one vote, and a unit changes nothing; "" is no vote.
     """
     text = plain(answer)
-    found = quantity(text)
-    return str(found.value) if found else compact(text).casefold()
+    number = quantity(text)
+    return str(number.value) if number else compact(text).casefold()
 
 
 def majority(answers: Sequence[str], right: Sequence[bool]) -> float:

@@ -78,10 +78,12 @@ def with_earlier(program: str, earlier: Sequence[str]) -> str:
     )
 
 
-def _execute(programs: list[str], settings: dict[str, Any], journal: io.Journal | None) -> list:
+def _execute(
+    programs: list[str], settings: dict[str, Any], journal: io.Journal | None
+) -> list[tuple[bool, str]]:
     """(succeeded, output block) per program. Results in the journal are not computed again."""
     keys = [io.digest([program, settings], 32) for program in programs]
-    known = journal.records if journal else {}
+    known: dict[str, dict[str, Any]] = dict(journal.records) if journal else {}
     missing = {k: p for k, p in zip(keys, programs, strict=True) if k not in known}
     records = []
     for key, done in zip(missing, run_programs(list(missing.values()), settings), strict=True):
@@ -95,7 +97,7 @@ def _execute(programs: list[str], settings: dict[str, Any], journal: io.Journal 
         records.append({"key": key, "succeeded": succeeded, "output": shown})
     if journal:
         journal.append(records)
-    results = {**known, **{record["key"]: record for record in records}}
+    results = known | {str(record["key"]): record for record in records}
     return [(results[key]["succeeded"], results[key]["output"]) for key in keys]
 
 

@@ -80,8 +80,8 @@ def run_programs(programs: Sequence[str], settings: dict[str, Any]) -> list[Exec
 def isolation() -> str:
     """What confines a program on this machine: "seccomp", or "none"; found by trying."""
     settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 100}
-    found = _run(_PROBE, settings, "seccomp", threading.Event())
-    return "seccomp" if found.status == "ok" and found.output == "confined" else "none"
+    probe = _run(_PROBE, settings, "seccomp", threading.Event())
+    return "seccomp" if probe.status == "ok" and probe.output == "confined" else "none"
 
 
 # Prints "confined" only if no door is open.
@@ -131,7 +131,8 @@ def _run(source: str, settings: dict[str, Any], isolated: str, stop: threading.E
             str(settings["seconds"]), str(settings["memory_mb"]),
             "confined" if isolated == "seccomp" else "open",
         ]  # fmt: skip
-        process = subprocess.Popen(
+        printed, complained = _Ends(4 * keep), _Ends(2000)
+        with subprocess.Popen(
             command,
             cwd=folder,
             env=_environment(folder),
@@ -139,16 +140,12 @@ def _run(source: str, settings: dict[str, Any], isolated: str, stop: threading.E
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-        )
-        printed, complained = _Ends(4 * keep), _Ends(2000)
-        try:
-            in_time = _listen(process, printed, complained, _WALL * settings["seconds"], stop)
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            process.stdout.close()
-            process.stderr.close()
+        ) as process:
+            try:
+                in_time = _listen(process, printed, complained, _WALL * settings["seconds"], stop)
+            finally:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
     return _judge(process.returncode, in_time, printed.text(keep), complained.last_line())
 
 
@@ -167,14 +164,15 @@ def _environment(folder: str) -> dict[str, str]:
 
 
 def _listen(
-    process: subprocess.Popen, printed: "_Ends", complained: "_Ends", limit: float,
+    process: subprocess.Popen[bytes], printed: "_Ends", complained: "_Ends", limit: float,
     stop: threading.Event,
 ) -> bool:  # fmt: skip
     """Read both streams until the program ends; False if the time was up first."""
     deadline = time.monotonic() + limit
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ, printed)
-        selector.register(process.stderr, selectors.EVENT_READ, complained)
+        for stream, ends in ((process.stdout, printed), (process.stderr, complained)):
+            if stream is not None:
+                selector.register(stream, selectors.EVENT_READ, ends)
         while selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0 or stop.is_set():
@@ -251,11 +249,11 @@ def execute_rows(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[d
     where it is not, the printed value takes its place, since the statement was written before
     the program ran. With several lines printed there is no such value: "disagrees".
     """
-    places = [i for i, row in enumerate(rows) if row["mode"] == "tool" and row["status"] == "kept"]
-    programs = [program_of(rows[i]["solution"]) for i in places]
+    indices = [i for i, row in enumerate(rows) if row["mode"] == "tool" and row["status"] == "kept"]
+    programs = [program_of(rows[i]["solution"]) for i in indices]
     done = [dict(row) for row in rows]
     for i, program, execution in zip(
-        places, programs, run_programs(programs, settings), strict=True
+        indices, programs, run_programs(programs, settings), strict=True
     ):
         row = done[i]
         row["executed"] = bool(program) and execution.status == "ok"
@@ -299,12 +297,12 @@ def agrees(output: str, answer: str) -> bool:
     last = lines[-1]
     if _plain(last) == _plain(answer) or _plain(last.split("=")[-1]) == _plain(answer):
         return True
-    wanted = _number(_plain(answer))
-    if wanted is None:
+    stated = _number(_plain(answer))
+    if stated is None:
         return False
     numbers = _NUMBER.findall(last)
-    found = _number(_plain(last)) if not numbers else _number(re.sub(r"\s", "", numbers[-1]))
-    return found is not None and math.isclose(found, wanted, rel_tol=1e-4, abs_tol=1e-9)
+    printed = _number(_plain(last)) if not numbers else _number(re.sub(r"\s", "", numbers[-1]))
+    return printed is not None and math.isclose(printed, stated, rel_tol=1e-4, abs_tol=1e-9)
 
 
 def _plain(text: str) -> str:
@@ -316,10 +314,10 @@ def _plain(text: str) -> str:
 
 def _number(text: str) -> float | None:
     """The number that `text` begins with, units and percent signs aside; None if it has none."""
-    found = re.fullmatch(rf"({_NUMBER.pattern})\\?%?(?:[^\W\d_]+)?(?:\^\\?[a-z]+)?", text)
-    if not found:
+    match = re.fullmatch(rf"({_NUMBER.pattern})\\?%?(?:[^\W\d_]+)?(?:\^\\?[a-z]+)?", text)
+    if not match:
         return None
-    digits = found[1].replace(",", "")
+    digits = match[1].replace(",", "")
     try:
         return float(Fraction(digits)) if "/" in digits else float(digits)
     except (ValueError, ZeroDivisionError, OverflowError):

@@ -160,7 +160,7 @@ def confine(readable: list[str]) -> bool:
     code = _filter(machine, os.getpid())
     held = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held))
-    return libc.prctl(seccomp, by_filter, ctypes.c_char_p(program), 0, 0) == 0
+    return bool(libc.prctl(seccomp, by_filter, ctypes.c_char_p(program), 0, 0) == 0)
 
 
 def _read_only_beneath(libc: ctypes.CDLL, readable: list[str]) -> None:
@@ -172,12 +172,12 @@ def _read_only_beneath(libc: ctypes.CDLL, readable: list[str]) -> None:
         return
     for path in readable:
         try:
-            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             continue
         rights = read_file | read_directory if os.path.isdir(path) else read_file
-        libc.syscall(add, rules, 1, ctypes.c_char_p(struct.pack("=Qi", rights, place)), 0)
-        os.close(place)
+        libc.syscall(add, rules, 1, ctypes.c_char_p(struct.pack("=Qi", rights, descriptor)), 0)
+        os.close(descriptor)
     libc.syscall(restrict, rules, 0)
     os.close(rules)
 
@@ -245,8 +245,9 @@ def run(source: str) -> None:
     try:
         tree = ast.parse(source, "program.py")
         shown = None
-        if tree.body and isinstance(tree.body[-1], ast.Expr):
-            shown = ast.Expression(tree.body.pop().value)
+        if tree.body and isinstance(last := tree.body[-1], ast.Expr):
+            del tree.body[-1]
+            shown = ast.Expression(last.value)
         exec(compile(tree, "program.py", "exec"), module.__dict__)
         if shown is not None:
             value = eval(compile(shown, "program.py", "eval"), module.__dict__)

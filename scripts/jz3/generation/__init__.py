@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from .. import io
 from ..program import Progress
+from ..tokens import beginning, begun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,12 +90,7 @@ class Engine(Protocol):
 
 def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
     """Token ids of a prompt, with one beginning-of-text token where the model is used to one."""
-    ids = list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
-    first = list(tokenizer("", add_special_tokens=True)["input_ids"])[:1]
-    start = tokenizer.bos_token_id
-    if start is not None and first == [start] and ids[:1] != [start]:
-        ids.insert(0, start)
-    return ids
+    return begun(beginning(tokenizer), tokenizer(prompt, add_special_tokens=False)["input_ids"])
 
 
 def check_distinct(requests: Sequence[Request]) -> None:

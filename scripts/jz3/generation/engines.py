@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from .. import io
+from .. import io, models
 from . import Engine
 
 
@@ -14,11 +14,7 @@ def open_engine(model_dir: str | Path, settings: dict[str, Any]) -> Engine:
     bfloat16), threads (of torch). It runs on the GPUs that are visible. Raises UserError where the
     engine or the checkpoint is missing.
     """
-    if not (Path(model_dir) / "config.json").is_file():
-        raise io.UserError(
-            f"{model_dir}: no checkpoint here (config.json is missing). Run the workflow again"
-            " to make it."
-        )
+    models.require(model_dir)
     name = settings["engine"]
     if name == "transformers":
         from .transformers import TransformersEngine

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from .. import io, processor
+from .. import io, models
 from . import Generated, Request, Sampling, check_distinct, check_room, encode_prompt
 
 # Tokens looked at before a full sort of the vocabulary; nearly every nucleus is smaller.
@@ -26,17 +25,10 @@ class TransformersEngine:
 
     def __init__(self, model_dir: str | Path, settings: dict[str, Any]):
         torch.set_num_threads(settings["threads"])
-        processor.check(settings["dtype"])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch = settings["batch"]
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model_dir)
-            self.model = AutoModelForCausalLM.from_pretrained(
-                model_dir, dtype=getattr(torch, settings["dtype"]), attn_implementation="sdpa"
-            )
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise io.UserError(f"{model_dir}: the checkpoint does not load ({reason}).") from error
+        self.tokenizer = models.open_tokenizer(model_dir)
+        self.model = models.open_model(model_dir, settings["dtype"])
         self.model.to(self.device).eval()
         self.context = getattr(self.model.config, "max_position_embeddings", None) or 2**31
         self.ends = _end_tokens(self.tokenizer, self.model)

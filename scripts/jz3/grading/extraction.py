@@ -29,8 +29,8 @@ _LETTER = re.compile(r"\(?\s*([A-Za-z])\s*(?:[).:]\s*.*)?", re.S)
 
 def last_number(text: str) -> str:
     """The last number of a text with its sign, fraction, thousands and percent sign; else ""."""
-    found = _NUMBER.findall(text)
-    return found[-1].strip() if found else ""
+    numbers = _NUMBER.findall(text)
+    return numbers[-1].strip() if numbers else ""
 
 
 def outputs(text: str) -> list[str]:
@@ -45,10 +45,10 @@ def prose(text: str) -> str:
 
 def _stated(text: str) -> str:
     """What follows the last "answer is": its formula between dollar signs, number, or clause."""
-    found = list(_STATED.finditer(text))
-    if not found:
+    statements = list(_STATED.finditer(text))
+    if not statements:
         return ""
-    rest = text[found[-1].end() :].strip().split("\n\n")[0]
+    rest = text[statements[-1].end() :].strip().split("\n\n")[0]
     clause = re.split(r"(?<=[^\d\\])[.!?](?=\s|$)|(?<=\d)\.(?=\s|$)|\n", rest, maxsplit=1)[0]
     clause = clause.strip().strip("*").strip()
     formula = re.findall(r"(?<!\\)\$([^$]+)(?<!\\)\$|\\\((.+?)\\\)", clause)
@@ -64,8 +64,8 @@ def _stated(text: str) -> str:
 
 def _letter(text: str, count: int) -> str:
     """The option letter that a short answer consists of or starts with; else ""."""
-    found = _LETTER.fullmatch(unwrap(text))
-    letter = found[1].upper() if found else ""
+    option = _LETTER.fullmatch(unwrap(text))
+    letter = option[1].upper() if option else ""
     return letter if letter and ord(letter) - ord("A") < count else ""
 
 
@@ -98,8 +98,8 @@ def _choice(text: str, choices: list[str]) -> str:
         rf"|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer(?: is)?:?)\s+\(?([A-{last}])\b"
         rf"|\b([B-{last}])(?=[\s.,;:)]|$)"
     )
-    found = re.findall(signs, text)
-    return "".join(found[-1]) if found else ""
+    letters = re.findall(signs, text)
+    return "".join(letters[-1]) if letters else ""
 
 
 def extract_answer(

@@ -39,14 +39,15 @@ class _Reader:
     """Recursive descent over one text, at one point."""
 
     def __init__(self, text: str, point: int) -> None:
-        self.tokens, place = [], 0
+        self.tokens: list[str] = []
+        start = 0
         text = text.rstrip()
-        while place < len(text):
-            found = _TOKEN.match(text, place)
-            if not found:
+        while start < len(text):
+            token = _TOKEN.match(text, start)
+            if not token:
                 raise _Unread(text)
-            self.tokens.append(_SIGNS.get(found[0].strip(), found[0].strip()))
-            place = found.end()
+            self.tokens.append(_SIGNS.get(token[0].strip(), token[0].strip()))
+            start = token.end()
         self.tokens.append("")
         self.place, self.point = 0, point
 
@@ -54,9 +55,9 @@ class _Reader:
     def next(self) -> str:
         return self.tokens[self.place]
 
-    def take(self, wanted: str = "") -> str:
+    def take(self, expected: str = "") -> str:
         token = self.next
-        if wanted and token != wanted:
+        if expected and token != expected:
             raise _Unread(token)
         self.place += 1
         return token
@@ -128,10 +129,10 @@ class _Reader:
             return self.argument() ** (1 / degree)
         if token in _FUNCTIONS:
             bracketed = self.next in ("(", "{")
-            found = _FUNCTIONS[token](self.group() if bracketed else self.atom())
+            result = _FUNCTIONS[token](self.group() if bracketed else self.atom())
             if self.next == "^" or not (bracketed or self.next in ("", "+", "-", ")", "}")):
                 raise _Unread(token)  # \sin 2x
-            return found
+            return result
         raise _Unread(token)
 
 
@@ -140,16 +141,22 @@ def value(text: str, point: int = 0) -> complex | None:
     """Value of a `plain` LaTeX expression at one of the fixed points; None if it has none."""
     try:
         reader = _Reader(text, point)
-        found = complex(reader.total())
+        result = complex(reader.total())
     except (_Unread, ArithmeticError, ValueError, IndexError, RecursionError):
         return None
-    if reader.next or not abs(found) < _LARGEST:
+    if reader.next or not abs(result) < _LARGEST:
         return None
-    return found
+    return result
 
 
 def _apart(a: complex, b: complex) -> bool:
     return abs(a - b) > _TOLERANCE * max(abs(a), abs(b))
+
+
+def _difference(sides: list[str], point: int) -> complex | None:
+    """Left minus right side of an equation; None where one of them has no value."""
+    left, right = (value(side, point) for side in sides)
+    return None if left is None or right is None else left - right
 
 
 def differ(left: str, right: str) -> bool:
@@ -161,10 +168,10 @@ def differ(left: str, right: str) -> bool:
     if [len(parts) for parts in sides] == [2, 2]:
         ratios = []
         for point in range(_POINTS):
-            a, b, c, d = (value(part, point) for parts in sides for part in parts)
-            if None in (a, b, c, d) or abs(c - d) < 1e-9:
+            ours, theirs = (_difference(parts, point) for parts in sides)
+            if ours is None or theirs is None or abs(theirs) < 1e-9:
                 return False
-            ratios.append((a - b) / (c - d))
+            ratios.append(ours / theirs)
         return any(_apart(ratio, ratios[0]) for ratio in ratios)
     if "=" in left + right:
         return False

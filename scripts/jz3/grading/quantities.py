@@ -30,14 +30,14 @@ FUNCTIONS = frozenset(_FUNCTIONS.split("|"))
 def _wrap(text: str, command: str, opening: str) -> str:
     r"""Rewrite `command(...)` as `\command{...}`, at every matched bracket."""
     pattern = re.compile(rf"\\?(?<![A-Za-z]){command}\s*{re.escape(opening)}")
-    found = pattern.search(text)
-    while found:
-        end = closing(text, found.end() - 1)
+    match = pattern.search(text)
+    while match:
+        end = closing(text, match.end() - 1)
         if end < 0:
             break
-        inner = text[found.end() : end]
-        text = f"{text[: found.start()]}\\{command}{{{inner}}}{text[end + 1 :]}"
-        found = pattern.search(text, found.start() + len(command) + 2)
+        inner = text[match.end() : end]
+        text = f"{text[: match.start()]}\\{command}{{{inner}}}{text[end + 1 :]}"
+        match = pattern.search(text, match.start() + len(command) + 2)
     return text
 
 
@@ -181,12 +181,12 @@ def known_unit(text: str) -> tuple[str, Fraction] | None:
     text = text.lower().replace(".", "").strip(" ()-")
     text = re.sub(r"\s+", " ", text)
     power = 1
-    found = re.fullmatch(r"(square|sq|cubic) (.+)", text)
-    if found:
-        power, text = (3 if found[1] == "cubic" else 2), found[2]
-    found = re.fullmatch(r"(.+?)(?: ?\^ ?\{?([23])\}?| (squared|cubed))", text)
-    if found:
-        power, text = int(found[2] or (2 if found[3] == "squared" else 3)), found[1]
+    match = re.fullmatch(r"(square|sq|cubic) (.+)", text)
+    if match:
+        power, text = (3 if match[1] == "cubic" else 2), match[2]
+    match = re.fullmatch(r"(.+?)(?: ?\^ ?\{?([23])\}?| (squared|cubed))", text)
+    if match:
+        power, text = int(match[2] or (2 if match[3] == "squared" else 3)), match[1]
     text = text if text in UNITS else text.removesuffix("s")
     if text not in UNITS:
         return None
@@ -218,26 +218,26 @@ def split_unit(text: str) -> tuple[str, str]:
         (r"\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*\\?(?:text)?\{?[CF]\}?)?$", "degrees"),
         (r"\s*\\?\$$", "$"),
     ):
-        found = re.search(pattern, text)
-        if found and found.start():
-            return text[: found.start()].strip(), unit
-    found = _ORDINAL.search(text)
-    if found:
-        return text[: found.start()], "ordinal"
-    found = _UNIT_IN_TEXT.search(text)
-    if found and found.start() and re.search(r"[A-Za-z]", found[1]):
-        if " and " in found[1]:
+        match = re.search(pattern, text)
+        if match and match.start():
+            return text[: match.start()].strip(), unit
+    match = _ORDINAL.search(text)
+    if match:
+        return text[: match.start()], "ordinal"
+    match = _UNIT_IN_TEXT.search(text)
+    if match and match.start() and re.search(r"[A-Za-z]", match[1]):
+        if " and " in match[1]:
             return text, ""
-        unit = found[1].strip() + found[2].replace(" ", "")
-        return text[: found.start()].strip(), "%" if unit == "percent" else unit
-    found = _UNIT_BARE.search(text)
-    if found:
-        words = [word.strip("().'-") for word in re.split(r"[ -]", found[1])]
-        whole = (found[1] + found[2]).strip()
+        unit = match[1].strip() + match[2].replace(" ", "")
+        return text[: match.start()].strip(), "%" if unit == "percent" else unit
+    match = _UNIT_BARE.search(text)
+    if match:
+        words = [word.strip("().'-") for word in re.split(r"[ -]", match[1])]
+        whole = (match[1] + match[2]).strip()
         sensible = all(word not in FUNCTIONS for word in words) and "and" not in words
         wordy = known_unit(whole) or all(len(word) > 2 or word in ("of", "") for word in words)
         if len(words[0]) > 1 and "or" not in words and sensible and wordy:
-            return text[: found.start()].strip(), whole
+            return text[: match.start()].strip(), whole
     return text, ""
 
 
@@ -292,29 +292,29 @@ def quantity(text: str) -> Quantity | None:
     if text[:1].isalpha():
         spoken = spoken_number(f"{text} {unit}" if unit in SCALES else text)
         return None if spoken is None else Quantity(Fraction(sign * spoken), unit)
-    found = _NUMBER.fullmatch(text)
-    if found:
-        digits = len(found[1].replace(",", "").replace(".", "").lstrip("0")) if "." in text else 0
-        return Quantity(sign * _exact(found[1]) * Fraction(10) ** int(found[2] or 0), unit, digits)
-    found = _REPEATING.fullmatch(text)
-    if found:
-        whole, fixed, period = found.groups()
+    match = _NUMBER.fullmatch(text)
+    if match:
+        digits = len(match[1].replace(",", "").replace(".", "").lstrip("0")) if "." in text else 0
+        return Quantity(sign * _exact(match[1]) * Fraction(10) ** int(match[2] or 0), unit, digits)
+    match = _REPEATING.fullmatch(text)
+    if match:
+        whole, fixed, period = match.groups()
         ninths = Fraction(int(period), 10 ** len(period) - 1) / 10 ** len(fixed)
         return Quantity(sign * (_exact(f"{whole or 0}.{fixed or 0}") + ninths), unit)
-    found = _POWER.fullmatch(text)
-    if found:
-        return Quantity(sign * _exact(found[1] or "1") * Fraction(10) ** int(found[2]), unit)
-    found = _RATIO.fullmatch(text)
-    if found:
-        bottom = _exact(found[2] or found[4])
-        return Quantity(sign * _exact(found[1] or found[3]) / bottom, unit) if bottom else None
-    found = _MIXED.fullmatch(text)
-    if found:
-        bottom = int(found[3] or found[5])
-        if not bottom:
+    match = _POWER.fullmatch(text)
+    if match:
+        return Quantity(sign * _exact(match[1] or "1") * Fraction(10) ** int(match[2]), unit)
+    match = _RATIO.fullmatch(text)
+    if match:
+        bottom = _exact(match[2] or match[4])
+        return Quantity(sign * _exact(match[1] or match[3]) / bottom, unit) if bottom else None
+    match = _MIXED.fullmatch(text)
+    if match:
+        parts = int(match[3] or match[5])
+        if not parts:
             return None
-        part = Fraction(int(found[2] or found[4]), bottom)
-        return Quantity(sign * (int(found[1]) + part), unit)
+        part = Fraction(int(match[2] or match[4]), parts)
+        return Quantity(sign * (int(match[1]) + part), unit)
     return None
 
 

@@ -47,10 +47,10 @@ def _last_boxed(text: str) -> str:
     if not rest.startswith("{"):
         return rest.split("$")[0].strip()
     depth = 0
-    for place, sign in enumerate(rest):
+    for end, sign in enumerate(rest):
         depth += (sign == "{") - (sign == "}")
         if depth == 0:
-            return rest[1:place]
+            return rest[1:end]
     return rest[1:]
 
 
@@ -63,7 +63,7 @@ def _letter(text: str) -> str:
     if max(text.count("answer is"), text.count("choice is")) > 1:
         text = text.split("\n\n")[0]  # a base model that went on with questions of its own
     parts = re.split("choice is|answer is", text)
-    letters = re.findall(r"\b[A-E]\b", parts[-1].upper())
+    letters: list[str] = re.findall(r"\b[A-E]\b", parts[-1].upper())
     if letters:
         return letters[0 if len(parts) > 1 else -1]
     return parts[-1].strip().strip(".:/").strip()
@@ -74,18 +74,18 @@ def extract(text: str, choices: list[str] | tuple[str, ...] = ()) -> str:
     if choices:
         return _letter(text)
     if "final answer is $" in text and "$. I hope" in text:
-        found = text.split("final answer is $", 1)[1].split("$. I hope", 1)[0].strip()
+        answer = text.split("final answer is $", 1)[1].split("$. I hope", 1)[0].strip()
     elif "boxed" in text:
-        found = _last_boxed(text)
+        answer = _last_boxed(text)
     elif "he answer is" in text:
-        found = text.rsplit("he answer is", 1)[1].strip()
+        answer = text.rsplit("he answer is", 1)[1].strip()
     elif "final answer is" in text:
-        found = text.rsplit("final answer is", 1)[1].strip()
+        answer = text.rsplit("final answer is", 1)[1].strip()
     else:
         numbers = re.findall(r"-?\d*\.?\d+", text.replace(",", ""))
-        found = numbers[-1] if numbers else ""
-    found = re.sub(r"\n\s*", "", found).removeprefix(":")
-    return found.removesuffix(".").removesuffix("/").strip()
+        answer = numbers[-1] if numbers else ""
+    answer = re.sub(r"\n\s*", "", answer).removeprefix(":")
+    return answer.removesuffix(".").removesuffix("/").strip()
 
 
 # ---------------------------------------------------------------- one spelling
@@ -104,18 +104,19 @@ def _spoken(text: str) -> str:
         return text
     point = words.index("point") if "point" in words else len(words)
     whole, decimals = words[:point], words[point + 1 :]
-    places = [whole.index(scale) for scale in _SCALES if scale in whole]
-    if places != sorted(places):
+    positions = [whole.index(scale) for scale in _SCALES if scale in whole]
+    if positions != sorted(positions):
         return text
-    total, start = 0, 0
+    total: float = 0
+    start = 0
     if len(whole) == 1:
         total, start = _WORDS[whole[0]], 1
     else:
-        for place in places:
-            if start == place:
+        for position in positions:
+            if start == position:
                 return text
-            total += _hundreds(whole[start:place]) * _WORDS[whole[place]]
-            start = place + 1
+            total += _hundreds(whole[start:position]) * _WORDS[whole[position]]
+            start = position + 1
     if start < len(whole):
         total += _hundreds(whole[start:])
     if decimals:
@@ -230,30 +231,30 @@ def _same(predicted: str, gold: str) -> bool:
     predicted, gold = predicted.strip(), gold.strip()
     if predicted.lower() == gold.lower():
         return True
-    ours, theirs = _number(predicted), _number(gold)
-    if ours is not None and theirs is not None:
+    number, gold_number = _number(predicted), _number(gold)
+    if number is not None and gold_number is not None:
         return any(
-            math.isclose(ours, value, rel_tol=_TOLERANCE)
-            for value in (theirs / 100, theirs, theirs * 100)
+            math.isclose(number, value, rel_tol=_TOLERANCE)
+            for value in (gold_number / 100, gold_number, gold_number * 100)
         )
     if not predicted or ("pmatrix" in predicted and "pmatrix" not in gold):
         return False
-    bare, wanted = _bare(predicted, gold)
-    if bare == wanted:
+    bare, bare_gold = _bare(predicted, gold)
+    if bare == bare_gold:
         return True
     points = [re.match(r"[(\[].+[)\]]", text) for text in (predicted, gold)]
     if all(points) and _all_same(predicted[1:-1].split(","), gold[1:-1].split(",")):
         return True
-    rows, wanted_rows = _rows(predicted), _rows(gold)
-    if rows and wanted_rows and len(rows) == len(wanted_rows):
-        cells = zip(rows, wanted_rows, strict=True)
+    rows, gold_rows = _rows(predicted), _rows(gold)
+    if rows and gold_rows and len(rows) == len(gold_rows):
+        cells = zip(rows, gold_rows, strict=True)
         if all(_all_same(row.split("&"), other.split("&")) for row, other in cells):
             return True
     ours, theirs = predicted.split("="), gold.split("=")
     accepted = False
     if len(ours) == len(theirs) == 2:
-        difference, wanted = (f"{side[0].strip()} - ({side[1].strip()})" for side in (ours, theirs))
-        accepted = _symbolic(difference, wanted) or _symbolic(f"-({difference})", wanted)
+        left, right = (f"{side[0].strip()} - ({side[1].strip()})" for side in (ours, theirs))
+        accepted = _symbolic(left, right) or _symbolic(f"-({left})", right)
     elif len(ours) == 2 and len(ours[0].strip()) <= 2 and len(theirs) == 1:
         accepted = _same(ours[1], gold)
     elif len(theirs) == 2 and len(theirs[0].strip()) <= 2 and len(ours) == 1:

@@ -38,7 +38,7 @@ def _strict(predicted: str, gold: str) -> bool:
 _HARMLESS = re.compile(r"(?:[^\W_](?![^\W\d_])|[\s+*/(){},.-])+")
 
 
-def _parsed(text: str) -> object:
+def _parsed(text: str) -> Any:
     r"""`text` as the authors read it: the longest start that sympy's own LaTeX grammar accepts.
 
     Where that fails, a Python expression (the release evaluates any text, we do not), then
@@ -124,16 +124,19 @@ class Worker:
     """One process that compares; `timeouts` counts the comparisons that were cut off."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
         self.timeouts = 0
 
     def _line(self, seconds: float) -> str:
         """The worker's next line; empty if it died or took longer than `seconds`."""
+        replies = self._process.stdout if self._process else None
+        if replies is None:
+            return ""
         with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            return self._process.stdout.readline() if selector.select(seconds) else ""
+            selector.register(replies, selectors.EVENT_READ)
+            return replies.readline() if selector.select(seconds) else ""
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[str]:
         scripts = Path(__file__).resolve().parents[2]
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from jz3.grading.symbolic import _serve; _serve()"],
@@ -146,6 +149,7 @@ class Worker:
         if self._line(_START_SECONDS).strip() != "ready":
             self.close()
             raise RuntimeError("the grading process does not start; is math-verify installed?")
+        return self._process
 
     def equal(self, rule: str, predicted: str, gold: str, seconds: float | None = None) -> bool:
         """Whether two LaTeX expressions are equal under `rule` (strict | released).
@@ -154,12 +158,14 @@ class Worker:
         kills the process, counts as not equal. Raises RuntimeError if no worker can be started.
         """
         seconds = SECONDS if seconds is None else seconds
-        if self._process is None or self._process.poll() is not None:
+        process = self._process
+        if process is None or process.poll() is not None:
             self.close()
-            self._start()
+            process = self._start()
         try:
-            self._process.stdin.write(json.dumps([rule, predicted, gold, seconds]) + "\n")
-            self._process.stdin.flush()
+            assert process.stdin is not None  # a pipe, see _start
+            process.stdin.write(json.dumps([rule, predicted, gold, seconds]) + "\n")
+            process.stdin.flush()
             answer = self._line(seconds * _WALL)
         except BrokenPipeError:
             answer = ""
@@ -173,8 +179,9 @@ class Worker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._process.stdin.close()
-            self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
             self._process = None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from .. import io, processor
+from .. import io, models
 from ..training import packing
 
 ADAPTER = "default"  # the name peft gives to a model's only adapter
@@ -77,19 +77,12 @@ def load_model(base: str | Path, dtype: str):
 
     Raises UserError where the folder is missing or holds no model.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    processor.check(dtype)
-    if not (Path(base) / "config.json").exists():
-        raise io.UserError(f"{base}: no checkpoint there (config.json is missing).")
-    model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=getattr(torch, dtype), local_files_only=True
-    )
+    model = models.open_model(base, dtype)
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS is started
         torch.use_deterministic_algorithms(True, warn_only=True)
         model.to("cuda")
-    return model, AutoTokenizer.from_pretrained(base, local_files_only=True)
+    return model, models.open_tokenizer(base)
 
 
 def add_lora(model, lora: dict, seed: int):

@@ -10,6 +10,7 @@ from typing import Any
 from .. import io, records
 from ..generation import Generated, Request, Sampling, generate_journalled
 from ..generation.engines import open_engine
+from ..program import work_key
 from ..prompts import answer_of, parse_completion
 
 
@@ -61,12 +62,7 @@ def journal_in(
     """The journal in a `--state` directory, emptied where anything it depends on has changed."""
     if state is None:
         return None
-    key = {
-        "recipe": recipe,
-        "inputs": [io.file_digest(path) for path in inputs],
-        "code": code,
-        "seed": seed,
-    }
+    key = work_key(recipe=recipe, inputs=inputs, code=code, seed=seed)
     return io.resume_directory(state, key) / "completions.jsonl"
 
 

@@ -9,6 +9,7 @@ of transformers finds document boundaries).
 import contextlib
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import torch
 import transformers
@@ -26,8 +27,16 @@ def _document_bounds(positions: torch.Tensor) -> list[int]:
 
 
 def document_attention(
-    module, query, key, value, attention_mask, dropout=0.0, scaling=None, position_ids=None, **_
-):
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    position_ids: torch.Tensor | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
     """Attention over one row of packed documents: tensors (1, heads, tokens, size).
 
     Returns (1, tokens, heads, size) and no weights. `position_ids` (1, tokens) restart at 0.

@@ -1,7 +1,8 @@
 """Training examples (prompt, completion) from the tables that hold worked problems."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
     path = Path(path)
     if path.suffix in (".jsonl", ".json"):
         rows = io.read_json_lines(path)
-        found = _from_columns(path, rows, list(rows[0]) if rows else [])
+        examples = _from_columns(path, rows, list(rows[0]) if rows else [])
     else:
         try:
             names = pq.read_schema(path).names
@@ -32,25 +33,27 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
             text = str(error).splitlines()[0]
             raise io.UserError(f"{path}: not a readable Parquet file ({text}).") from None
         if set(PROBLEMS.names) <= set(names):
-            found = _from_problems(io.read_table(path, PROBLEMS, allow_empty=True))
+            examples = _from_problems(io.read_table(path, PROBLEMS, allow_empty=True))
         elif set(BENCHMARK.names) <= set(names):
-            found = _from_benchmark(io.read_rows(path, BENCHMARK), modes)
+            examples = _from_benchmark(io.read_rows(path, BENCHMARK), modes)
         else:
-            found = _from_columns(path, _rows(path), names)
+            examples = _from_columns(path, _rows(path), names)
     count = 0
-    for count, example in enumerate(found, 1):  # noqa: B007 (the count is used below)
+    for count, example in enumerate(examples, 1):  # noqa: B007 (the count is used below)
         yield example
     if not count:
         raise io.UserError(f"{path}: no training example in it for {' or '.join(modes)}.")
 
 
-def _rows(path: Path) -> Iterator[dict]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
     for batch in file.iter_batches(columns=["input", "output"]):
         yield from batch.to_pylist()
 
 
-def _from_columns(path: Path, rows, names: list[str]) -> Iterator[tuple[str, str]]:
+def _from_columns(
+    path: Path, rows: Iterable[dict[str, Any]], names: list[str]
+) -> Iterator[tuple[str, str]]:
     if not {"input", "output"} <= set(names):
         raise io.UserError(
             f"{path}: neither problems, nor a benchmark split, nor a file with the columns"
@@ -69,14 +72,14 @@ def _from_problems(table: pa.Table) -> Iterator[tuple[str, str]]:
                 yield question_text(row["question"], row["mode"]), row["solution"]
 
 
-def _from_benchmark(rows: list[dict], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _from_benchmark(rows: list[dict[str, Any]], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
     for mode in modes:
         for row in rows:
             if example := worked_example(row, mode):
                 yield example
 
 
-def worked_example(row: dict, mode: str) -> tuple[str, str] | None:
+def worked_example(row: dict[str, Any], mode: str) -> tuple[str, str] | None:
     """The example (prompt, completion) of one BENCHMARK row; None without a solution of `mode`."""
     worked = row["solution"] if mode == "cot" else row["program"]
     if not worked.strip():

@@ -8,10 +8,11 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -19,8 +20,10 @@ import transformers
 from torch.utils.data import Sampler
 
 from .. import io
+from ..program import Progress
 from . import schedules
 from .packing import IGNORED
+from .recipe import TrainingRecipe
 
 _COMPLETE = "complete"  # a checkpoint without this file was torn by a kill
 _EMPTY = {"input_ids": [0], "labels": [IGNORED], "positions": [0]}  # fills up the last update
@@ -29,18 +32,30 @@ _EMPTY = {"input_ids": [0], "labels": [IGNORED], "positions": [0]}  # fills up t
 class PackTrainer(transformers.Trainer):
     """transformers' Trainer with packed sequences, our schedules, order, history and resume."""
 
-    def __init__(self, model, packs, recipe, seed, state, on_epoch_end, what, gpu, world):
+    def __init__(
+        self,
+        model: Any,
+        packs: Sequence[dict[str, Any]],
+        recipe: TrainingRecipe,
+        seed: int,
+        state: Path,
+        on_epoch_end: Callable[[int, "PackTrainer"], None] | None,
+        what: str,
+        gpu: bool,
+        world: int,
+    ) -> None:
         self.packs, self.recipe, self.folder, self.what = packs, recipe, state, what
-        self.epoch_end, self.stop_requested, self.bar = on_epoch_end, False, None
+        self.epoch_end, self.stop_requested = on_epoch_end, False
+        self.bar: Progress | None = None
         self.stages = getattr(packs, "stages", None) or [p.get("stage", "") for p in packs]
         self.order = lru_cache(1)(partial(schedules.order, recipe, self.stages, seed))
         length = len(self.order(0))  # of one pass
-        self.steps_per_epoch = math.ceil(length / recipe["global_batch"])
+        self.steps_per_epoch = math.ceil(length / recipe.global_batch)
         # Rows of a pass, filled up with empty ones so that no process repeats a pack.
-        self.rows = math.ceil(length / (recipe["micro_batch"] * world))
-        self.rows *= recipe["micro_batch"] * world
+        share = recipe.micro_batch * world
+        self.rows = math.ceil(length / share) * share
         once = getattr(packs, "tokens", None) or sum(len(p["input_ids"]) for p in packs)
-        self.total_tokens = once * recipe["epochs"]
+        self.total_tokens = once * recipe.epochs
         self.checkpoint = _last_checkpoint(state)
         self._open_history()
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -53,7 +68,7 @@ class PackTrainer(transformers.Trainer):
             "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
             "state_dict_type": "SHARDED_STATE_DICT",
             "cpu_ram_efficient_loading": True,  # see train.load_model
-            "activation_checkpointing": recipe["gradient_checkpointing"],
+            "activation_checkpointing": recipe.gradient_checkpointing,
         }
         super().__init__(
             model=model,
@@ -63,23 +78,21 @@ class PackTrainer(transformers.Trainer):
                 output_dir=str(state),
                 seed=seed,
                 use_cpu=not gpu,
-                bf16=recipe["dtype"] == "bfloat16",
+                bf16=recipe.dtype == "bfloat16",
                 tf32=True if gpu else None,
-                learning_rate=recipe["learning_rate"],
-                weight_decay=recipe["weight_decay"],
-                max_grad_norm=recipe["gradient_clip"],
+                learning_rate=recipe.learning_rate,
+                weight_decay=recipe.weight_decay,
+                max_grad_norm=recipe.gradient_clip,
                 num_train_epochs=schedules.passes(recipe),
-                per_device_train_batch_size=recipe["micro_batch"],
-                gradient_accumulation_steps=recipe["global_batch"]
-                // (recipe["micro_batch"] * world),
+                per_device_train_batch_size=recipe.micro_batch,
+                gradient_accumulation_steps=recipe.global_batch // share,
                 optim="adamw_torch_fused",
                 adam_beta1=0.9,
                 adam_beta2=0.999,
                 adam_epsilon=1e-8,
-                fsdp=gpu and world > 1,
+                fsdp=gpu and world > 1,  # type: ignore[arg-type]  # True is taken: full shards
                 fsdp_config=sharded if gpu and world > 1 else None,
-                activation_checkpointing=recipe["gradient_checkpointing"]
-                and not (gpu and world > 1),
+                activation_checkpointing=recipe.gradient_checkpointing and not (gpu and world > 1),
                 logging_steps=1,
                 logging_nan_inf_filter=False,
                 save_strategy="no",  # our callback decides, so as not to save what is finished
@@ -95,10 +108,10 @@ class PackTrainer(transformers.Trainer):
 
     # ------------------------------------------------------------ data
 
-    def _get_train_sampler(self, train_dataset=None) -> Sampler:
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return _Order(self)
 
-    def _collate(self, rows: list[dict]) -> dict[str, torch.Tensor]:
+    def _collate(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         # One row, not padded rows: attention is kept inside documents anyway, and neither time
         # nor a router's balance is spent on padding.
         row = {
@@ -115,7 +128,9 @@ class PackTrainer(transformers.Trainer):
             "tokens": torch.tensor(sum(len(r["input_ids"]) for r in rows if r is not _EMPTY)),
         }
 
-    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device) -> tuple:
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: Any
+    ) -> tuple[list[Any], int]:
         """The micro batches of one update, and the number of labelled tokens in all processes."""
         batches = list(islice(epoch_iterator, num_batches))
         tokens = sum(batch.pop("tokens").item() for batch in batches)
@@ -127,7 +142,13 @@ class PackTrainer(transformers.Trainer):
 
     # ------------------------------------------------------------ loss, rate
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
         """Cross-entropy of the labelled tokens in float32, over their number in the update.
 
         The output layer runs on labelled positions only. A mixture of experts adds its
@@ -153,16 +174,17 @@ class PackTrainer(transformers.Trainer):
             )
         return (loss, outputs) if return_outputs else loss
 
-    def floating_point_ops(self, inputs) -> int:
+    def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: tokens are."""
         return 0
 
-    def create_scheduler(self, num_training_steps: int, optimizer=None):
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The recipe's schedule (see `schedules.factor`)."""
         if self.lr_scheduler is None:
             rate = partial(schedules.factor, self.recipe, total=num_training_steps)
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer or self.optimizer, lambda step: rate(step=step)
+                optimizer or self.optimizer,  # type: ignore[arg-type]  # the Trainer has made it
+                lambda step: rate(step=step),
             )
             self._created_lr_scheduler = True
         return self.lr_scheduler
@@ -173,15 +195,16 @@ class PackTrainer(transformers.Trainer):
         path = self.folder / "history.jsonl"
         done = int(self.checkpoint.rpartition("-")[2]) if self.checkpoint else 0
         main = int(os.environ.get("RANK", "0")) == 0
-        lines = {}
+        lines: dict[int, dict[str, Any]] = {}
         if path.exists():
             with io.Journal(path, "step") as journal:
-                lines = {step: line for step, line in journal.records.items() if step <= done}
+                records = ((int(step), line) for step, line in journal.records.items())
+                lines = {step: line for step, line in records if step <= done}
         if main:
             io.write_text(path, "".join(json.dumps(lines[s]) + "\n" for s in sorted(lines)))
         self.history = io.Journal(path, "step", durable=False) if main else None
         self.lines = dict(sorted(lines.items()))
-        self.tokens = lines[done]["tokens"] if done else 0
+        self.tokens: int = lines[done]["tokens"] if done else 0
 
     def close_history(self) -> None:
         """Close `history.jsonl` of the state folder."""
@@ -205,10 +228,10 @@ class PackTrainer(transformers.Trainer):
             bad = "loss" if not math.isfinite(logs["loss"]) else "gradient"
             raise io.UserError(
                 f"{self.what}: the {bad} is not finite at step {step}. Lower learning_rate"
-                f" ({self.recipe['learning_rate']:g}), or use dtype float32."
+                f" ({self.recipe.learning_rate:g}), or use dtype float32."
             )
         epoch, update = divmod(step - 1, self.steps_per_epoch)
-        first = self.order(epoch)[update * self.recipe["global_batch"]]
+        first = self.order(epoch)[update * self.recipe.global_batch]
         self.tokens += self.step_tokens
         self.lines[step] = {
             "step": step,
@@ -223,14 +246,18 @@ class PackTrainer(transformers.Trainer):
         if self.bar:
             self.bar.update(self.step_tokens)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+    def _save(
+        self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None
+    ) -> None:
         # Under the module's own names: save_pretrained renames (experts of a mixture), and the
         # Trainer would then resume without noticing that names do not match.
         if hasattr(self.model, "peft_config"):
             super()._save(output_dir, state_dict)
         else:
-            Path(output_dir).mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_model(self.model, str(Path(output_dir, "model.safetensors")))
+            folder = Path(output_dir or self.folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            model: Any = self.model
+            safetensors.torch.save_model(model, str(folder / "model.safetensors"))
 
 
 class _Callbacks(transformers.TrainerCallback):
@@ -239,21 +266,21 @@ class _Callbacks(transformers.TrainerCallback):
     def __init__(self, trainer: PackTrainer):
         self.trainer = trainer
 
-    def on_train_begin(self, args, state, control, **_):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         _check_isolation(self.trainer)
         self._end_of_epoch(state)  # killed between the last update of a pass and its callback
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trainer = self.trainer
         stop = trainer.stop_requested
         if args.world_size > 1:  # all processes must save the same step
             stop = bool(trainer.accelerator.gather(torch.tensor([stop], device=args.device)).any())
         if stop and state.global_step < state.max_steps:
             control.should_training_stop = control.should_save = True
-        elif state.global_step % trainer.recipe["save_steps"] == 0:
+        elif state.global_step % trainer.recipe.save_steps == 0:
             control.should_save = state.global_step < state.max_steps
 
-    def on_save(self, args, state, control, **_):
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.accelerator.wait_for_everyone()
         if self.trainer.is_world_process_zero():
             new = self.trainer.folder / f"checkpoint-{state.global_step}"
@@ -266,10 +293,10 @@ class _Callbacks(transformers.TrainerCallback):
                 if old != new:
                     shutil.rmtree(old)
 
-    def on_epoch_end(self, args, state, control, **_):
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._end_of_epoch(state)
 
-    def _end_of_epoch(self, state) -> None:
+    def _end_of_epoch(self, state: Any) -> None:
         trainer = self.trainer
         if (
             trainer.epoch_end
@@ -279,20 +306,20 @@ class _Callbacks(transformers.TrainerCallback):
             trainer.epoch_end(state.global_step // trainer.steps_per_epoch - 1, trainer)
 
 
-class _Rows(torch.utils.data.Dataset):
+class _Rows(torch.utils.data.Dataset[dict[str, Any]]):
     """Packs by index; beyond the last, rows without a label, which change nothing."""
 
-    def __init__(self, packs: Sequence[dict]):
+    def __init__(self, packs: Sequence[dict[str, Any]]):
         self.packs = packs
 
     def __len__(self) -> int:
         return len(self.packs)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self.packs[index] if index < len(self.packs) else _EMPTY
 
 
-class _Order(Sampler):
+class _Order(Sampler[int]):
     """The order of the pass that the trainer is in, told by its step."""
 
     def __init__(self, trainer: PackTrainer):

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..io import UserError, did_you_mean
 from ..records import PACKS
+from ..tokens import beginning, begun
 
 IGNORED = -100  # label of a token whose prediction is not trained
 _TOGETHER = 1000  # texts tokenised by one call; packs in one row group
@@ -38,7 +40,7 @@ class Document:
 # ---------------------------------------------------------------- encoding
 
 
-def encode(tokenizer, prompt: str, completion: str, length: int) -> Document:
+def encode(tokenizer: Any, prompt: str, completion: str, length: int) -> Document:
     """Tokenise one example; loss is taken on the completion only (as in the release).
 
     The prompt's tokens are those of the prompt alone, with BOS if the tokenizer adds one: what
@@ -49,7 +51,7 @@ def encode(tokenizer, prompt: str, completion: str, length: int) -> Document:
     return next(encode_all(tokenizer, [(prompt, completion)], length))
 
 
-def encode_all(tokenizer, pairs: Iterable[tuple[str, str]], length: int) -> Iterator[Document]:
+def encode_all(tokenizer: Any, pairs: Iterable[tuple[str, str]], length: int) -> Iterator[Document]:
     """`encode` for many (prompt, completion), tokenised in batches; order is kept.
 
     Raises UserError if the tokenizer has no end-of-text token.
@@ -59,31 +61,28 @@ def encode_all(tokenizer, pairs: Iterable[tuple[str, str]], length: int) -> Iter
             f"{tokenizer.name_or_path}: the tokenizer has no end-of-text token (eos_token)."
             " Set one in its tokenizer_config.json."
         )
-    start = _beginning(tokenizer)
+    start = beginning(tokenizer)
 
     def tokens(texts: list[str]) -> list[list[int]]:
-        return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        ids: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)[
+            "input_ids"
+        ]
+        return ids
 
     pairs = iter(pairs)
     while batch := list(islice(pairs, _TOGETHER)):
         prompts = tokens([prompt for prompt, _ in batch])
         wholes = tokens([prompt + completion for prompt, completion in batch])
-        completions = [
-            whole[len(head) :] if whole[: len(head)] == head else None
-            for head, whole in zip(prompts, wholes, strict=True)
-        ]
-        apart = [number for number, tail in enumerate(completions) if tail is None]
+        completions, apart = [], []
+        for number, (head, whole) in enumerate(zip(prompts, wholes, strict=True)):
+            completions.append(whole[len(head) :])
+            if whole[: len(head)] != head:
+                apart.append(number)
         if apart:
             for number, tail in zip(apart, tokens([batch[n][1] for n in apart]), strict=True):
                 completions[number] = tail
         for head, tail in zip(prompts, completions, strict=True):
-            yield _document(start + head, [*tail, tokenizer.eos_token_id], length)
-
-
-def _beginning(tokenizer) -> list[int]:
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    first = tokenizer("a")["input_ids"][:1]
-    return first if first == [tokenizer.bos_token_id] and first != bare[:1] else []
+            yield _document(begun(start, head), [*tail, tokenizer.eos_token_id], length)
 
 
 def _document(prompt: list[int], completion: list[int], length: int) -> Document:
@@ -131,7 +130,9 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 def join(documents: Iterable[Document]) -> dict[str, list[int]]:
     """One pack of these documents, in this order."""
-    ids, labels, positions = [], [], []
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
     for document in documents:
         ids += document.input_ids
         labels += document.labels
@@ -148,7 +149,7 @@ def pack(documents: Sequence[Document], length: int) -> list[dict[str, list[int]
     return [join(documents[index] for index in members) for members in bins]
 
 
-class DocumentStore(Sequence):
+class DocumentStore(Sequence[Document]):
     """Documents held in 4 bytes per token, for corpora of billions of tokens.
 
     Documents without a supervised token (their prompt fills the length) are counted, not kept.
@@ -177,7 +178,7 @@ class DocumentStore(Sequence):
     def __len__(self) -> int:
         return len(self._prompts)
 
-    def __getitem__(self, index: int) -> Document:
+    def __getitem__(self, index: int) -> Document:  # type: ignore[override]  # no slices
         if not 0 <= index < len(self):
             raise IndexError(index)
         ids = self._tokens[self._ends[index] : self._ends[index + 1]].tolist()
@@ -207,7 +208,7 @@ def pack_tables(
         yield pa.Table.from_pylist([{"stage": stage, **p} for p in packs], schema=PACKS)
 
 
-class PackFile(Sequence):
+class PackFile(Sequence[dict[str, Any]]):
     """The packs of a PACKS file, read a row group at a time: any size, in little memory.
 
     Raises UserError naming the file where it is missing, damaged or of other columns.
@@ -239,12 +240,12 @@ class PackFile(Sequence):
             rows += group.num_rows
         columns = (g.column(c) for g in groups for c in range(g.num_columns))
         self.tokens = sum(c.num_values for c in columns if c.path_in_schema.startswith("input_ids"))
-        self._group, self._table = -1, None
+        self._group, self._table = -1, pa.Table.from_pylist([], schema=PACKS)
 
     def __len__(self) -> int:
         return len(self.stages)
 
-    def __getitem__(self, index: int) -> dict:
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]  # no slices
         if not 0 <= index < len(self):
             raise IndexError(index)
         group = bisect.bisect_right(self._starts, index) - 1

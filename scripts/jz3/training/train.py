@@ -13,37 +13,37 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 import transformers
 from accelerate import PartialState
+from transformers.utils import import_utils
 
-from .. import io, processor
-from ..program import Progress, say
-from . import attention, schedules
+from .. import io, models, processor
+from ..program import Progress, say, work_key
+from . import attention
 from .pack_trainer import PackTrainer
+from .recipe import TrainingRecipe
 
 LONGEST_WAIT = timedelta(hours=3)  # for another process; the state of 8x7B has 560 GB
 ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to stop
 
 
-def load_model(folder: str | Path) -> transformers.PreTrainedModel:
+def load_model(folder: str | Path) -> Any:
     """Load a checkpoint for training: float32 weights, and flash attention where it can run.
 
     Of several processes on GPUs the first reads the weights; the others get their shards from it.
     """
     if torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_CPU_RAM_EFFICIENT_LOADING="true")
-    flash = torch.cuda.is_available() and transformers.utils.is_flash_attn_2_available()
+    flash = torch.cuda.is_available() and import_utils.is_flash_attn_2_available()
     with quiet():
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation="flash_attention_2" if flash else "sdpa",
-        )
+        return models.open_model(folder, "float32", "flash_attention_2" if flash else "sdpa")
 
 
 def _processes() -> PartialState:
@@ -51,10 +51,13 @@ def _processes() -> PartialState:
     return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
 
-def open_state(path: Path | None, key: object) -> Path | None:
-    """`io.resume_directory` for every process of a distributed run."""
+def open_state(
+    path: Path | None, *, recipe: object, inputs: Iterable[str | Path], code: str, seed: int
+) -> Path | None:
+    """The folder of one `program.work_key`, for every process of a distributed run."""
     if path is None:
         return None
+    key = work_key(recipe=recipe, inputs=inputs, code=code, seed=seed)
     with _processes().main_process_first():
         return io.resume_directory(path, key)
 
@@ -66,9 +69,9 @@ def close_state(path: Path | None) -> None:
 
 
 def train(
-    model: torch.nn.Module,
-    packs: Sequence[dict],
-    recipe: dict,
+    model: Any,
+    packs: Sequence[dict[str, Any]],
+    recipe: Mapping[str, Any],
     *,
     seed: int,
     state: Path | None = None,
@@ -79,8 +82,8 @@ def train(
     """Train `model` (an AutoModelForCausalLM or a PeftModel, float32 weights) in place.
 
     packs: sequences of {"input_ids", "labels", "positions"[, "stage"]}; `global_batch` of them
-    make one update. recipe: a recipe of the configuration, and "dtype". Runs on the visible GPU,
-    on all processes of torchrun (FSDP on GPUs), or on the CPU if there is none.
+    make one update. recipe: the values of a `TrainingRecipe`, others are ignored. Runs on the
+    visible GPU, on all processes of torchrun (FSDP on GPUs), or on the CPU if there is none.
 
     state: folder for checkpoints and `history.jsonl` (see `io.resume_directory`); what is there
     is continued. history: where to copy the history at the end, a JSON line per update: step,
@@ -93,8 +96,8 @@ def train(
     rate of each pass. Raises UserError for a recipe that cannot be met and for a loss that is
     not finite; KeyboardInterrupt, after saving, on SIGTERM or SIGINT.
     """
-    processor.check(recipe["dtype"])
-    schedules.check(recipe)
+    settings = TrainingRecipe.read(recipe)
+    processor.check(settings.dtype)
     if not len(packs):
         raise io.UserError(f"{what}: there is nothing to train on.")
     gpu = torch.cuda.is_available()
@@ -104,19 +107,19 @@ def train(
             f"{what}: {torch.cuda.device_count()} GPUs are visible to one process. Start it with"
             " torchrun, or name one GPU in CUDA_VISIBLE_DEVICES."
         )
-    share = recipe["micro_batch"] * world
-    if recipe["global_batch"] % share:
+    share = settings.micro_batch * world
+    if settings.global_batch % share:
         raise io.UserError(
-            f"{what}: global_batch {recipe['global_batch']} is not a multiple of micro_batch"
-            f" {recipe['micro_batch']} x {world} processes. Change one of them."
+            f"{what}: global_batch {settings.global_batch} is not a multiple of micro_batch"
+            f" {settings.micro_batch} x {world} processes. Change one of them."
         )
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(quiet())
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
-        stack.enter_context(attention.per_document(core, recipe["length"]))
-        trainer = PackTrainer(model, packs, recipe, seed, state, on_epoch_end, what, gpu, world)
+        stack.enter_context(attention.per_document(core, settings.length))
+        trainer = PackTrainer(model, packs, settings, seed, state, on_epoch_end, what, gpu, world)
         stopping = stack.enter_context(_signals(trainer))
         if trainer.is_world_process_zero():
             bar = Progress(trainer.total_tokens, what, "token", done=trainer.tokens)
@@ -133,8 +136,8 @@ def train(
 
 def train_checkpoint(
     base: Path,
-    packs: Sequence[dict],
-    recipe: dict,
+    packs: Sequence[dict[str, Any]],
+    recipe: Mapping[str, Any],
     output: Path,
     *,
     seed: int,
@@ -146,11 +149,12 @@ def train_checkpoint(
 
     See `train` for the arguments. The state is removed once the checkpoint is in place.
     """
+    dtype = TrainingRecipe.read(recipe).dtype  # checked before a large model is read
     trainer = train(
         load_model(base), packs, recipe, seed=seed, state=state, history=history, what=what
     )
-    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
-    save_checkpoint(trainer, tokenizer, recipe["dtype"], output)
+    tokenizer = models.open_tokenizer(base)
+    save_checkpoint(trainer, tokenizer, dtype, output)
     close_state(state)
 
 
@@ -168,7 +172,7 @@ def save_checkpoint(
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if trainer.is_world_process_zero():
         kind = getattr(torch, dtype)
-        cast: dict[tuple, torch.Tensor] = {}  # tied weights stay one tensor
+        cast: dict[tuple[int, torch.Size], torch.Tensor] = {}  # tied weights stay one tensor
         for name, value in weights.items():
             if value.is_floating_point():
                 same = (value.data_ptr(), value.shape)
@@ -192,7 +196,7 @@ def _signals(trainer: PackTrainer) -> Iterator[list[float]]:
     """
     received: list[float] = []
 
-    def handle(number: int, frame) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if received:
             if time.monotonic() - received[0] > ONE_REQUEST_SECONDS:
                 raise KeyboardInterrupt
@@ -215,13 +219,14 @@ def _signals(trainer: PackTrainer) -> Iterator[list[float]]:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Only errors from transformers: no progress bars or warnings of its own."""
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    logs: Any = transformers.logging  # its functions have no annotations
+    level = logs.get_verbosity()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            transformers.logging.set_verbosity(level)
-            transformers.logging.enable_progress_bar()
+            logs.set_verbosity(level)
+            logs.enable_progress_bar()

@@ -39,8 +39,8 @@ def refuse(folder: str | Path, on_slurm: bool) -> None:
     here = os.path.realpath(folder)
     names: Counter[str] = Counter()
     for line in os.fsdecode(listed.stdout).splitlines():
-        name, _, place = line.partition("|")
-        if name.startswith(PREFIX) and os.path.realpath(place) == here:
+        name, _, workplace = line.partition("|")
+        if name.startswith(PREFIX) and os.path.realpath(workplace) == here:
             names[name] += 1
     if names:
         jobs = names.total()
