@@ -20,9 +20,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from .. import io, records
 from ..io import UserError
 from . import word_problems
@@ -324,11 +321,8 @@ def read_rows(path: Path) -> list[dict]:
 
 
 def _read_parquet(path: Path) -> list[dict]:
-    try:
-        return pq.read_table(path).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a readable Parquet file ({reason}).") from None
+    with io.open_parquet(path, product=False) as file:
+        return file.read().to_pylist()
 
 
 def _read_csv(path: Path) -> list[dict]:

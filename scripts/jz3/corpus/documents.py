@@ -20,10 +20,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ..io import UserError, did_you_mean, digest, iterate_json_lines, rng
+from ..io import UserError, did_you_mean, digest, iterate_json_lines, open_parquet, rng
 
 KINDS = ("web", "textbook", "wiki", "paper", "qa", "reference")
 TEXT_SUFFIXES = (".txt", ".md", ".tex")
@@ -177,17 +174,11 @@ def _fill(template: str, row: dict) -> str:
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict]]:
     """Rows of a file, each with its place for messages."""
     if path.suffix == ".parquet":
-        try:
-            file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
+        with open_parquet(path, product=False) as file:
             known = set(file.schema_arrow.names)
             for batch in file.iter_batches(4096, columns=[c for c in columns if c in known]):
                 for row in batch.to_pylist():
                     yield str(path), row if known >= set(columns) else dict.fromkeys(known)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file.") from None
-        except (pa.ArrowException, OSError) as error:
-            text = str(error).splitlines()[0]
-            raise UserError(f"{path}: not a readable Parquet file ({text}).") from None
         return
     for number, row in enumerate(iterate_json_lines(path), 1):
         if not isinstance(row, dict):

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .. import io
 from ..records import BENCHMARK, PROBLEMS
@@ -24,13 +23,8 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
         rows = io.read_json_lines(path)
         found = _from_columns(path, rows, list(rows[0]) if rows else [])
     else:
-        try:
-            names = pq.read_schema(path).names
-        except FileNotFoundError:
-            raise io.UserError(f"{path}: no such file. Run the workflow again.") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            text = str(error).splitlines()[0]
-            raise io.UserError(f"{path}: not a readable Parquet file ({text}).") from None
+        with io.open_parquet(path, product=False) as file:
+            names = file.schema_arrow.names
         if set(PROBLEMS.names) <= set(names):
             found = _from_problems(io.read_table(path, PROBLEMS, allow_empty=True))
         elif set(BENCHMARK.names) <= set(names):
@@ -45,9 +39,9 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _rows(path: Path) -> Iterator[dict]:
-    file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
-    for batch in file.iter_batches(columns=["input", "output"]):
-        yield from batch.to_pylist()
+    with io.open_parquet(path, product=False) as file:
+        for batch in file.iter_batches(columns=["input", "output"]):
+            yield from batch.to_pylist()
 
 
 def _from_columns(path: Path, rows, names: list[str]) -> Iterator[tuple[str, str]]:

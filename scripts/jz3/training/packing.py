@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..io import UserError, did_you_mean
+from ..io import UserError, did_you_mean, parquet_errors
 from ..records import PACKS
 
 IGNORED = -100  # label of a token whose prediction is not trained
@@ -215,7 +215,7 @@ class PackFile(Sequence):
 
     def __init__(self, path: str | Path):
         self.path = path
-        try:
+        with parquet_errors(path):
             self._file = pq.ParquetFile(path)
             names = self._file.schema_arrow.names
             for name in PACKS.names:
@@ -225,13 +225,6 @@ class PackFile(Sequence):
                         " Is this a file made by pack_corpus?"
                     )
             self.stages: list[str] = self._file.read(columns=["stage"])["stage"].to_pylist()
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            text = str(error).splitlines()[0]
-            raise UserError(
-                f"{path}: not a readable Parquet file ({text}). Delete it and rerun."
-            ) from None
         groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
         self._starts, rows = [], 0
         for group in groups:
