@@ -4,16 +4,11 @@ Identity is by content hash, never by position. `io.read_table` checks a file ag
 """
 
 from types import NoneType
-from typing import Literal, TypedDict, get_args, get_origin, get_type_hints
+from typing import TypedDict, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
 from .io import digest
-
-Status = Literal[
-    "kept", "truncated", "unparsed", "incomplete", "not_executed", "disagrees", "duplicate",
-    "contaminated",
-]  # fmt: skip
 
 
 class Passage(TypedDict):
@@ -110,7 +105,8 @@ class Pair(TypedDict):
 class Problem(TypedDict):
     """A synthetic problem; mode: cot | tool; answer: the final answer as text ("" if none).
 
-    Checks are None while not made. status: "kept", or what rejected it.
+    Checks are None while not made. status: "kept", or why it was rejected
+    (`synthesis.filters`).
     """
 
     problem_id: str
@@ -130,7 +126,7 @@ class Problem(TypedDict):
     answer_agrees: bool | None
     duplicate_of: str | None
     contaminated_by: str | None
-    status: Status
+    status: str
 
 
 class ShardScore(TypedDict):
@@ -212,8 +208,6 @@ _ARROW: dict[object, pa.DataType] = {
 def _arrow(kind: object) -> pa.DataType:
     if get_origin(kind) is list:
         return pa.list_(_arrow(get_args(kind)[0]))
-    if get_origin(kind) is Literal:
-        return pa.string()
     if NoneType in get_args(kind):
         return _arrow(get_args(kind)[0])
     return _ARROW[kind]
