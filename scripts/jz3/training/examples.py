@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from .. import io
-from ..records import BENCHMARK, PROBLEMS
+from ..records import BENCHMARK, PROBLEMS, BenchmarkProblem
 from ..templates import question_text
 
 
@@ -63,14 +63,16 @@ def _from_problems(table: pa.Table) -> Iterator[tuple[str, str]]:
                 yield question_text(row["question"], row["mode"]), row["solution"]
 
 
-def _from_benchmark(rows: list[dict], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _from_benchmark(
+    rows: list[BenchmarkProblem], modes: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     for mode in modes:
         for row in rows:
             if example := worked_example(row, mode):
                 yield example
 
 
-def worked_example(row: dict, mode: str) -> tuple[str, str] | None:
+def worked_example(row: BenchmarkProblem, mode: str) -> tuple[str, str] | None:
     """The example (prompt, completion) of one BENCHMARK row; None without a solution of `mode`."""
     worked = row["solution"] if mode == "cot" else row["program"]
     if not worked.strip():
