@@ -36,6 +36,7 @@ test-slurm: $(VENV)/test.ready
 lint: $(VENV)/test.ready
 	ruff check .
 	ruff format --check .
+	mypy
 	snakefmt --check Snakefile rules
 	snakemake --lint
 
@@ -80,4 +81,4 @@ lock: $(VENV)/test.ready
 	python envs/locks.py
 
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .mypy_cache

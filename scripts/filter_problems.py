@@ -51,18 +51,12 @@ def light_rows(path):
 
 def write_split(options, rows, origin):
     """Write the kept and the rejected rows, in the order of the shards."""
-    import json
-
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    schema = PROBLEMS.with_metadata({"jz3": json.dumps(origin, sort_keys=True)})
     start = 0
     with (
-        io.atomic(options.output) as output,
-        io.atomic(options.rejected) as rejected,
-        pq.ParquetWriter(output, schema, compression="zstd") as kept_writer,
-        pq.ParquetWriter(rejected, schema, compression="zstd") as rejected_writer,
+        io.table_writer(options.output, PROBLEMS, origin) as keep,
+        io.table_writer(options.rejected, PROBLEMS, origin) as reject,
     ):
         for path in options.problems:
             table = io.read_table(path, PROBLEMS)
@@ -72,10 +66,9 @@ def write_split(options, rows, origin):
                 values = pa.array([row[name] for row in part], PROBLEMS.field(name).type)
                 place = table.column_names.index(name)
                 table = table.set_column(place, PROBLEMS.field(name), values)
-            table = table.cast(schema)
             kept = [row["status"] == "kept" for row in part]
-            kept_writer.write_table(table.filter(pa.array(kept, pa.bool_())))
-            rejected_writer.write_table(table.filter(pa.array([not k for k in kept], pa.bool_())))
+            keep(table.filter(pa.array(kept, pa.bool_())))
+            reject(table.filter(pa.array([not k for k in kept], pa.bool_())))
 
 
 parser = program.parser(__doc__)

@@ -62,12 +62,32 @@ def test_table_errors_name_file_and_column(tmp_path):
         io.read_table(path, pa.schema([("name", pa.string())]))
     with pytest.raises(io.UserError, match='column "name" is string, expected int32'):
         io.read_table(path, pa.schema([("name", pa.int32()), ("count", pa.int32())]))
+    lists = pa.schema([("name", pa.list_(pa.string())), ("count", pa.int32())])
+    with pytest.raises(io.UserError, match='column "name" is string, expected list'):
+        io.read_table(path, lists)  # Arrow has no such cast at all
     io.write_table(path, [], SCHEMA, {})
     with pytest.raises(io.UserError, match="the table is empty"):
         io.read_table(path, SCHEMA)
     path.write_bytes(b"PAR1 not really")
-    with pytest.raises(io.UserError, match="not a readable Parquet file"):
-        io.read_table(path, SCHEMA)
+    for read in (lambda: io.read_table(path, SCHEMA), lambda: io.table_origin(path)):
+        with pytest.raises(io.UserError, match=r"not a readable Parquet file.*Delete it and rerun"):
+            read()
+
+
+def test_nobody_is_told_to_delete_a_file_of_their_own(tmp_path):
+    path = tmp_path / "mine.parquet"
+    with pytest.raises(io.UserError, match=r"mine\.parquet: no such file\.$"):
+        io.open_parquet(path, product=False).__enter__()
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(io.UserError, match=r"not a readable Parquet file \([^)]*\)\.$"):
+        io.open_parquet(path, product=False).__enter__()
+
+
+def test_running_out_of_memory_is_no_damaged_file(tmp_path):
+    path = tmp_path / "t.parquet"
+    io.write_table(path, [{"name": "x", "count": 1}], SCHEMA, {})
+    with pytest.raises(MemoryError), io.open_parquet(path):
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
 
 
 def test_journal_drops_a_torn_last_line_and_goes_on(tmp_path):

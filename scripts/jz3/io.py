@@ -14,12 +14,14 @@ import random
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+Row = dict[str, Any]  # of a table or journal of any kind; `records` has a type for each table
 
 
 class UserError(Exception):
@@ -35,7 +37,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 # ---------------------------------------------------------------- digests and random choices
 
 
-def digest(value: Any, length: int = 16) -> str:
+def digest(value: object, length: int = 16) -> str:
     """Hexadecimal sha256 of a string, bytes, or anything JSON can hold (key order is ignored)."""
     if isinstance(value, str):
         value = value.encode()
@@ -91,7 +93,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON with sorted keys, atomically."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -142,11 +144,25 @@ def provenance(
     }
 
 
+@contextlib.contextmanager
+def table_writer(
+    path: str | Path, schema: pa.Schema, origin: Mapping[str, Any]
+) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield a function that writes a table as the next row group of a Parquet file.
+
+    `origin` (see `provenance`) is put into the metadata at the end of the block, so it may be added
+    to until then.
+    """
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
+        yield lambda table: out.write_table(table.select(schema.names).cast(schema))
+        out.add_key_value_metadata({"jz3": json.dumps(origin, sort_keys=True)})
+
+
 def write_table(
     path: str | Path,
-    rows: pa.Table | list[dict] | Iterator[pa.Table],
+    rows: pa.Table | Sequence[Mapping[str, Any]] | Iterator[pa.Table],
     schema: pa.Schema,
-    origin: dict[str, Any],
+    origin: Mapping[str, Any],
 ) -> None:
     """Write rows as Parquet under `schema`, with `origin` (see `provenance`) in the metadata.
 
@@ -155,10 +171,9 @@ def write_table(
     """
     if isinstance(rows, list):
         rows = pa.Table.from_pylist(rows, schema=schema)
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as out:
+    with table_writer(path, schema, origin) as write:
         for table in [rows] if isinstance(rows, pa.Table) else rows:
-            out.write_table(table.select(schema.names).cast(schema))
-        out.add_key_value_metadata({"jz3": json.dumps(origin, sort_keys=True)})
+            write(table)
 
 
 def read_table(
@@ -169,7 +184,7 @@ def read_table(
     `extra_prefix` admits further columns whose names start so (one score per target, say).
     Raises UserError naming the file and the column that is missing, unknown or of another type.
     """
-    with _parquet(path) as file:
+    with open_parquet(path) as file:
         names = _columns(path, file.schema_arrow, schema, extra_prefix)
         table = _cast(path, file.read(names), schema)
     if not allow_empty:
@@ -181,7 +196,7 @@ def scan_table(
     path: str | Path, schema: pa.Schema, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
     """The same table, or some of its columns, in pieces of up to 10,000 rows: in little memory."""
-    with _parquet(path) as file:
+    with open_parquet(path) as file:
         names = _columns(path, file.schema_arrow, schema, "")
         _check_filled(path, file.metadata.num_rows)
         for batch in file.iter_batches(10_000, columns=list(columns or names)):
@@ -194,17 +209,32 @@ def _check_filled(path: str | Path, rows: int) -> None:
 
 
 @contextlib.contextmanager
-def _parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
+def parquet_errors(path: str | Path, *, product: bool = True) -> Iterator[None]:
+    """Turn what Arrow raises about a missing or damaged Parquet file into a UserError.
+
+    product: the workflow made the file and can make it again; else it is the user's own.
+    """
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:  # else a scan holds all of it
-            yield file
+        yield
+    except MemoryError:  # Arrow's own is one of its exceptions
+        raise
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-    except (pa.ArrowInvalid, OSError) as error:
+        advice = " Run the workflow again to make it." if product else ""
+        raise UserError(f"{path}: no such file.{advice}") from None
+    except (pa.ArrowException, OSError) as error:
         text = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: not a readable Parquet file ({text}). Delete it and rerun."
-        ) from None
+        advice = " Delete it and rerun." if product else ""
+        raise UserError(f"{path}: not a readable Parquet file ({text}).{advice}") from None
+
+
+@contextlib.contextmanager
+def open_parquet(path: str | Path, *, product: bool = True) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for the block, under `parquet_errors`; only what is read is held."""
+    with (
+        parquet_errors(path, product=product),
+        pq.ParquetFile(path, pre_buffer=False) as file,  # else a scan holds all of it
+    ):
+        yield file
 
 
 def _columns(path: str | Path, found: pa.Schema, schema: pa.Schema, extra_prefix: str) -> list[str]:
@@ -231,22 +261,24 @@ def _cast(path: str | Path, table: pa.Table, schema: pa.Schema) -> pa.Table:
             field = schema.field(name)
             try:
                 table = table.set_column(number, field, table[name].cast(field.type))
-            except pa.ArrowInvalid:
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 raise UserError(
                     f'{path}: column "{name}" is {found}, expected {field.type}.'
                 ) from None
     return table
 
 
-def read_rows(path: str | Path, schema: pa.Schema, *, allow_empty: bool = False) -> list[dict]:
-    """`read_table` as a list of dicts."""
-    return read_table(path, schema, allow_empty=allow_empty).to_pylist()
+def read_rows(path: str | Path, schema: pa.Schema, *, allow_empty: bool = False) -> list[Any]:
+    """`read_table` as a list of dicts: of the type of row in `records` that `schema` stands for."""
+    rows: list[Row] = read_table(path, schema, allow_empty=allow_empty).to_pylist()
+    return rows
 
 
 def table_origin(path: str | Path) -> dict[str, Any]:
     """The provenance that `write_table` stored in a Parquet file (empty for a foreign file)."""
-    metadata = pq.read_metadata(path).metadata or {}
-    return json.loads(metadata.get(b"jz3", b"{}"))
+    with open_parquet(path) as file:
+        origin: dict[str, Any] = json.loads((file.metadata.metadata or {}).get(b"jz3", b"{}"))
+    return origin
 
 
 # ---------------------------------------------------------------- JSON lines, journals, resume
@@ -276,7 +308,7 @@ def iterate_json_lines(path: str | Path) -> Iterator[Any]:
         raise UserError(f"{path}: not a whole gzip file ({error}). Fetch it again.") from None
 
 
-def read_json_lines(path: str | Path) -> list[dict]:
+def read_json_lines(path: str | Path) -> list[Any]:
     """`iterate_json_lines` as a list."""
     return list(iterate_json_lines(path))
 
@@ -291,7 +323,7 @@ class Journal:
 
     def __init__(self, path: str | Path, key: str, durable: bool = True):
         self.path, self.key, self.durable = Path(path), key, durable
-        self.records: dict[str, dict] = {}
+        self.records: dict[str, Row] = {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             whole = 0
@@ -315,10 +347,9 @@ class Journal:
     def __contains__(self, key: str) -> bool:
         return key in self.records
 
-    def append(self, records: dict | list[dict]) -> None:
+    def append(self, records: Row | list[Row]) -> None:
         """Add one record or several, durably."""
-        records = [records] if isinstance(records, dict) else records
-        for record in records:
+        for record in [records] if isinstance(records, dict) else records:
             self._stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
             self.records[record[self.key]] = record
         self._stream.flush()
@@ -336,7 +367,7 @@ class Journal:
         self.close()
 
 
-def resume_directory(path: str | Path, key: Any) -> Path:
+def resume_directory(path: str | Path, key: object) -> Path:
     """A directory for unfinished work that belongs to `key` (recipe, input digests, code).
 
     Work left there under another key is discarded: it would continue something else.

@@ -1,83 +1,235 @@
-"""The tables that stages hand to each other: one Arrow schema per product.
+"""The tables that stages hand to each other: one type of row, and the Arrow schema made from it.
 
 Identity is by content hash, never by position. `io.read_table` checks a file against its schema.
 """
+
+from types import NoneType
+from typing import TypedDict, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
 from .io import digest
 
-_S, _I, _F, _B = pa.string(), pa.int32(), pa.float64(), pa.bool_()
+
+class Passage(TypedDict):
+    """<results>/corpus/passages.parquet: one row per passage of raw text.
+
+    kind: web | textbook | wiki | paper | qa | reference; position: place within its document.
+    """
+
+    passage_id: str
+    source: str
+    kind: str
+    document_id: str
+    position: int
+    text: str
 
 
-def _schema(**columns: pa.DataType) -> pa.Schema:
-    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+class BenchmarkProblem(TypedDict):
+    """<results>/benchmarks/{benchmark}/{split}.parquet.
+
+    answer: the bare gold answer; solution: the worked text, program: a worked Python solution,
+    subject: the subtask's name (each may be empty); choices: empty unless multiple choice.
+    """
+
+    problem_id: str
+    benchmark: str
+    split: str
+    subject: str
+    question: str
+    answer: str
+    solution: str
+    program: str
+    choices: list[str]
 
 
-# <results>/corpus/passages.parquet: one row per passage of raw text.
-# kind: web | textbook | wiki | paper | qa | reference; position: place within its document.
-PASSAGES = _schema(passage_id=_S, source=_S, kind=_S, document_id=_S, position=_I, text=_S)
+class Pick(TypedDict):
+    """A passage that the teacher sees, and at which level; score: influence, None if random."""
 
-# <results>/benchmarks/{benchmark}/{split}.parquet. `answer` is the bare gold answer; `solution`
-# the worked text (may be empty); `program` a worked Python solution (may be empty); `subject`
-# names the subtask (may be empty); `choices` is empty unless multiple choice.
-BENCHMARK = _schema(
-    problem_id=_S, benchmark=_S, split=_S, subject=_S, question=_S, answer=_S,
-    solution=_S, program=_S, choices=pa.list_(_S),
-)  # fmt: skip
+    passage_id: str
+    source: str
+    level: str
+    mode: str
+    score: float | None
+    text: str
 
-# Which passages the teacher sees, and at which level. `score` is the influence score (null for
-# random picks).
-PICKS = _schema(passage_id=_S, source=_S, level=_S, mode=_S, score=_F, text=_S)
 
-# A prompt to a model that writes problems. `request_id` hashes passage, level, mode and prompt.
-PROMPTS = _schema(request_id=_S, passage_id=_S, source=_S, level=_S, mode=_S, prompt=_S)
+class Prompt(TypedDict):
+    """A prompt to a model that writes problems.
 
-# What a model answered. Failed, truncated or unparsable completions are kept and counted.
-# finish_reason: stop | length | error; cost in dollars.
-COMPLETIONS = _schema(
-    request_id=_S, prompt_digest=_S, text=_S, finish_reason=_S, prompt_tokens=_I,
-    completion_tokens=_I, model=_S, cost=_F,
-)  # fmt: skip
+    request_id hashes passage, level, mode and prompt.
+    """
 
-# Knowledge-distillation pairs: `prompt` -> `completion` (the text the synthesizer learns to
-# write), and the parts of that completion.
-PAIRS = _schema(
-    request_id=_S, passage_id=_S, source=_S, level=_S, mode=_S, prompt=_S, completion=_S,
-    question=_S, solution=_S, model=_S,
-)  # fmt: skip
+    request_id: str
+    passage_id: str
+    source: str
+    level: str
+    mode: str
+    prompt: str
 
-# Synthetic problems. mode: cot | tool. `answer` is the final answer as text ("" if none).
-# Checks are null while not made. `status` is "kept" or the name of the check that rejected it:
-# truncated | unparsed | incomplete | not_executed | disagrees | duplicate | contaminated.
-PROBLEMS = _schema(
-    problem_id=_S, passage_id=_S, source=_S, level=_S, mode=_S, question=_S, solution=_S,
-    answer=_S, completion=_S, prompt=_S, finish_reason=_S, completion_tokens=_I,
-    parsed=_B, executed=_B, answer_agrees=_B, duplicate_of=_S, contaminated_by=_S, status=_S,
-)  # fmt: skip
 
-# <results>/influence/{influence}/scores.parquet: one row per candidate problem, with one further
-# column `score_<target>` per target; `total` aggregates them.
-SCORES = _schema(problem_id=_S, passage_id=_S, source=_S, level=_S, mode=_S, tokens=_I, total=_F)
-# The same of one shard, before they are aggregated.
-SHARD_SCORES = pa.schema([field for field in SCORES if field.name != "total"])
+class Completion(TypedDict):
+    """What a model answered; what failed, was cut or says nothing is kept and counted.
 
-# Training input after packing: each row is one sequence of whole documents. `labels` is -100
-# where no loss is taken; `positions` restart at 0 with each document. stage: pretrain | finetune.
-PACKS = _schema(stage=_S, input_ids=pa.list_(_I), labels=pa.list_(_I), positions=pa.list_(_I))
+    finish_reason: stop | length | error; cost in dollars.
+    """
 
-# Answers of a model to a benchmark. `text` is everything the model wrote (with ```output blocks
-# pasted in tool mode); `rounds` counts generate/execute rounds (1 in cot mode).
-ANSWERS = _schema(
-    problem_id=_S, benchmark=_S, sample=_I, question=_S, gold=_S, choices=pa.list_(_S),
-    prompt=_S, text=_S, finish_reason=_S, prompt_tokens=_I, completion_tokens=_I, rounds=_I,
-)  # fmt: skip
+    request_id: str
+    prompt_digest: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    model: str
+    cost: float
 
-# Verdicts per answer: `strict` and `released` (the authors' rules); `predicted` is the extracted
-# answer ("" if none was found).
-GRADES = _schema(
-    problem_id=_S, benchmark=_S, sample=_I, gold=_S, predicted=_S, strict=_B, released=_B,
-)  # fmt: skip
+
+class Pair(TypedDict):
+    """A pair of distillation: prompt -> completion (what the synthesizer learns to write).
+
+    question and solution are the parts of that completion.
+    """
+
+    request_id: str
+    passage_id: str
+    source: str
+    level: str
+    mode: str
+    prompt: str
+    completion: str
+    question: str
+    solution: str
+    model: str
+
+
+class Problem(TypedDict):
+    """A synthetic problem; mode: cot | tool; answer: the final answer as text ("" if none).
+
+    Checks are None while not made. status: "kept", or why it was rejected
+    (`synthesis.filters`).
+    """
+
+    problem_id: str
+    passage_id: str
+    source: str
+    level: str
+    mode: str
+    question: str
+    solution: str
+    answer: str
+    completion: str
+    prompt: str
+    finish_reason: str
+    completion_tokens: int
+    parsed: bool | None
+    executed: bool | None
+    answer_agrees: bool | None
+    duplicate_of: str | None
+    contaminated_by: str | None
+    status: str
+
+
+class ShardScore(TypedDict):
+    """A candidate problem of one shard, before shards are joined; tokens: its length.
+
+    The table has one further column `score_<target>` per target.
+    """
+
+    problem_id: str
+    passage_id: str
+    source: str
+    level: str
+    mode: str
+    tokens: int
+
+
+class Score(ShardScore):
+    """<results>/influence/{influence}/scores.parquet; total: one number of all targets' scores."""
+
+    total: float | None
+
+
+class Pack(TypedDict):
+    """Training input after packing: one sequence of whole documents; stage: pretrain | finetune.
+
+    labels are -100 where no loss is taken; positions restart at 0 with each document.
+    """
+
+    stage: str
+    input_ids: list[int]
+    labels: list[int]
+    positions: list[int]
+
+
+class Answer(TypedDict):
+    """A model's answer to a benchmark's problem.
+
+    text: all that the model wrote (with ```output blocks pasted in tool mode); rounds: of
+    generation and execution (1 in cot mode).
+    """
+
+    problem_id: str
+    benchmark: str
+    sample: int
+    question: str
+    gold: str
+    choices: list[str]
+    prompt: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    rounds: int
+
+
+class Grade(TypedDict):
+    """Verdicts on an answer: `strict`, and `released` by the authors' rules.
+
+    predicted: the answer that was read in the text ("" if none was found).
+    """
+
+    problem_id: str
+    benchmark: str
+    sample: int
+    gold: str
+    predicted: str
+    strict: bool
+    released: bool
+
+
+_ARROW: dict[object, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int32(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+}
+
+
+def _arrow(kind: object) -> pa.DataType:
+    if get_origin(kind) is list:
+        return pa.list_(_arrow(get_args(kind)[0]))
+    if NoneType in get_args(kind):
+        return _arrow(get_args(kind)[0])
+    return _ARROW[kind]
+
+
+def schema_of(row: type) -> pa.Schema:
+    """The Arrow schema of a type of row: its columns in their order (every column may be null)."""
+    return pa.schema([pa.field(name, _arrow(kind)) for name, kind in get_type_hints(row).items()])
+
+
+PASSAGES = schema_of(Passage)
+BENCHMARK = schema_of(BenchmarkProblem)
+PICKS = schema_of(Pick)
+PROMPTS = schema_of(Prompt)
+COMPLETIONS = schema_of(Completion)
+PAIRS = schema_of(Pair)
+PROBLEMS = schema_of(Problem)
+SHARD_SCORES = schema_of(ShardScore)
+SCORES = schema_of(Score)
+PACKS = schema_of(Pack)
+ANSWERS = schema_of(Answer)
+GRADES = schema_of(Grade)
 
 
 def passage_id(text: str) -> str:

@@ -153,6 +153,20 @@ def test_only_arithmetic_is_evaluated(expression):
 
 
 @pytest.mark.parametrize(
+    ("condition", "true"),
+    [("a < 3", True), ("a < 3 and a != 2", False), ("a + 1 == 3", True), ("a <= 1", False)],
+)
+def test_conditions(condition, true):
+    assert engine.holds(condition, {"a": Fraction(2)}) is true
+
+
+@pytest.mark.parametrize("expression", ["a", "a or a", "1 < a < 3", "a < 3 and a"])
+def test_what_is_no_condition_is_refused(expression):
+    with pytest.raises(ValueError, match="no condition"):
+        engine.holds(expression, {"a": Fraction(2)})
+
+
+@pytest.mark.parametrize(
     ("noun", "many"),
     [
         ("box", "boxes"), ("daisy", "daisies"), ("day", "days"), ("child", "children"),

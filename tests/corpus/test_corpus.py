@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jz3 import io, records
 from jz3.corpus import passages
-from jz3.corpus.documents import Document, docstrings, explanation, normalise, read_documents
+from jz3.corpus.docstrings import docstrings, explanation
+from jz3.corpus.documents import Document, normalise, read_documents
 from jz3.corpus.formulas import contains_mathematics, formula_spans
 from jz3.prompts import load_examples, load_prompts
 

@@ -11,8 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jz3 import io, records
 from jz3.synthesis.filters import (
+    FILTERS,
+    Filter,
     TestQuestions,
     apply_filters,
+    each_row,
     find_duplicates,
     jaccard,
     shingles,
@@ -263,6 +266,35 @@ def test_execution_filters():
 def test_an_unknown_filter_is_named():
     with pytest.raises(io.UserError, match=r'"duplicates" is unknown.*Did you mean "duplicate"'):
         apply_filters([problem(1)], [], RECIPE | {"filters": ["duplicates"]}, 1)
+
+
+def test_a_filter_may_take_a_limit(monkeypatch):
+    def wordy(row, limit):
+        return "wordy" if len(words(row["question"])) > limit else None
+
+    monkeypatch.setitem(FILTERS, "at_most_words", Filter(("wordy",), each_row(wordy), "words"))
+    rows = [
+        problem(1, "one two three"),
+        problem(2, "one two three four"),
+        problem(3, "one", answer=""),
+    ]
+    recipe = RECIPE | {"filters": [{"at_most_words": 3}, "complete"]}
+    funnel = apply_filters(rows, [], recipe, 1)
+    assert [row["status"] for row in rows] == ["kept", "wordy", "incomplete"]
+    assert funnel["filters"]["1 at_most_words"] == {"in": 3, "rejected": 1, "out": 2}
+    for entry, said in [
+        ("at_most_words", "takes a limit: {at_most_words: words}"),
+        ({"complete": 3}, "complete takes no limit"),
+        ({"at_most_words": 3, "complete": 1}, "is not one filter"),
+    ]:
+        with pytest.raises(io.UserError, match=said):
+            apply_filters(rows, [], RECIPE | {"filters": [entry]}, 1)
+
+
+def test_no_two_filters_give_one_status():
+    statuses = [status for filter_ in FILTERS.values() for status in filter_.statuses]
+    assert len(statuses) == len(set(statuses))
+    assert "kept" not in statuses
 
 
 # ---------------------------------------------------------------- program

@@ -50,13 +50,19 @@ def test_shared_packages_have_the_local_version(name):
     assert different <= locks.OWN_VERSIONS.get(name, set())
 
 
+def for_types_only(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
 def imported(path, seen):
     """Packages that a program, and the modules of ours that it reaches, may import."""
     if path in seen:
         return set()
     seen.add(path)
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if not for_types_only(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module != "jz3":

@@ -20,9 +20,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from .. import io, records
 from ..boxes import last_boxed
 from ..io import UserError
@@ -310,12 +307,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        return rows
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a readable Parquet file ({reason}).") from None
+    with io.open_parquet(path, product=False) as file:
+        rows: list[dict[str, Any]] = file.read().to_pylist()
+    return rows
 
 
 def _read_csv(path: Path) -> list[dict[str, Any]]:

@@ -10,20 +10,15 @@ hold one per row, and the source's `fields` say which columns make it:
 A reference source has `packages` in place of files: the docstrings of installed Python packages.
 """
 
-import ast
-import importlib.util
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
+from typing import Required, TypedDict
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ..io import UserError, did_you_mean, digest, iterate_json_lines, rng
+from ..io import Row, UserError, did_you_mean, digest, iterate_json_lines, open_parquet, rng
+from .docstrings import docstrings, explanation
 
 KINDS = ("web", "textbook", "wiki", "paper", "qa", "reference")
 TEXT_SUFFIXES = (".txt", ".md", ".tex")
@@ -32,15 +27,19 @@ ROW_SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 # A reference document is a docstring without the parts below, longer than this, and the docstring
 # shows a formula or an example.
 DOCSTRING_CHARACTERS = 400
-_PARTS_ASIDE = re.compile(
-    r"(?:see also|references?|parameters|other parameters|returns|yields|raises|warns|warnings"
-    r"|attributes|examples?|doctests?|usage|methods|todo):?\s*$",
-    re.IGNORECASE,
-)
-_PART = re.compile(r"^([^\n]+)\n([=\-~^])\2{2,}[ \t]*$", re.MULTILINE)
 _SHOWS = re.compile(r">>> |:math:|\.\. math::|\$[^$\n]+\$|\\\(|\\frac|\\sum|\\int")
-_DOCTEST = re.compile(r"^[ \t]*>>> .*\n?(?:[ \t]*\S.*\n?)*", re.MULTILINE)
-_ASIDE = {"test", "tests", "testing", "benchmarks", "conftest.py", "setup.py"}
+
+
+class Source(TypedDict, total=False):
+    """A source of the configuration, as far as its documents depend on it.
+
+    documents: the most that a reference source gives (0 or none: all).
+    """
+
+    kind: Required[str]
+    fields: dict[str, str] | None
+    packages: list[str]
+    documents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,10 @@ class Document:
 
 
 def read_documents(
-    name: str, source: dict, files: Iterable[str | Path] = (), seed: int = 0
+    name: str, source: Source, files: Iterable[str | Path] = (), seed: int = 0
 ) -> Iterator[Document]:
     """The documents of the source `name`, in the order of file names and rows.
 
-    `source`: its section of the configuration (kind, fields, packages, documents).
     Raises UserError for a missing, malformed or non-UTF-8 file, an unknown suffix, kind or column,
     a package that is not installed, and where there is no file at all.
     """
@@ -134,7 +132,7 @@ def normalise(text: str, kind: str = "web") -> str:
 # ---------------------------------------------------------------- rows of JSON lines and Parquet
 
 
-def _selected_rows(path: Path, name: str, source: dict) -> Iterator[dict[str, str]]:
+def _selected_rows(path: Path, name: str, source: Source) -> Iterator[dict[str, str]]:
     """Rows of a file as {"text"} or {"question", "answer"}, all strings."""
     wanted = ("question", "answer") if source["kind"] == "qa" else ("text",)
     fields = source.get("fields") or {}
@@ -166,28 +164,22 @@ def _columns(template: str) -> list[str]:
     return re.findall(r"\{([^{}]+)\}", template)
 
 
-def _fill(template: str, row: dict) -> str:
-    def value(found: re.Match) -> str:
+def _fill(template: str, row: Row) -> str:
+    def value(found: re.Match[str]) -> str:
         cell = row[found[1]]
         return "" if cell is None else str(cell)
 
     return re.sub(r"\{([^{}]+)\}", value, template)
 
 
-def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict]]:
+def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, Row]]:
     """Rows of a file, each with its place for messages."""
     if path.suffix == ".parquet":
-        try:
-            file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
+        with open_parquet(path, product=False) as file:
             known = set(file.schema_arrow.names)
             for batch in file.iter_batches(4096, columns=[c for c in columns if c in known]):
                 for row in batch.to_pylist():
                     yield str(path), row if known >= set(columns) else dict.fromkeys(known)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file.") from None
-        except (pa.ArrowException, OSError) as error:
-            text = str(error).splitlines()[0]
-            raise UserError(f"{path}: not a readable Parquet file ({text}).") from None
         return
     for number, row in enumerate(iterate_json_lines(path), 1):
         if not isinstance(row, dict):
@@ -198,7 +190,7 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[str, dict]]:
 # ---------------------------------------------------------------- docstrings of packages
 
 
-def _reference(name: str, source: dict, seed: int) -> Iterator[Document]:
+def _reference(name: str, source: Source, seed: int) -> Iterator[Document]:
     found: dict[str, Document] = {}
     for package in sorted(set(source["packages"])):
         for place, text in docstrings(package):
@@ -210,56 +202,3 @@ def _reference(name: str, source: dict, seed: int) -> Iterator[Document]:
     limit = source.get("documents") or len(chosen)
     for document_id in sorted(chosen[:limit]):
         yield found[document_id]
-
-
-def explanation(text: str) -> str:
-    """What a docstring says about its matter, without parameters, references, code examples..."""
-    headings = list(_PART.finditer(text))
-    parts = [text[: headings[0].start()] if headings else text]
-    for heading, following in zip_longest(headings, headings[1:]):
-        if not _PARTS_ASIDE.match(heading[1].strip()):
-            parts.append(text[heading.start() : following.start() if following else len(text)])
-    return _DOCTEST.sub("", "".join(parts))
-
-
-def docstrings(package: str) -> Iterator[tuple[str, str]]:
-    """(qualified name, docstring) of what an installed package makes public; nothing is imported.
-
-    Tests, private names and files that this Python can not parse are passed over. Raises UserError
-    where the package is not installed.
-    """
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not (spec.submodule_search_locations or spec.has_location):
-        raise UserError(
-            f'reference package "{package}": not installed here (a top-level name, such as sympy).'
-            " Add it to envs/ or take it out of corpus.sources.*.packages."
-        )
-    if spec.submodule_search_locations:
-        root = Path(next(iter(spec.submodule_search_locations)))
-        paths = sorted(root.rglob("*.py"))
-    else:
-        root, paths = Path(str(spec.origin)).parent, [Path(str(spec.origin))]
-    for path in paths:
-        parts = path.relative_to(root).parts
-        if any(part in _ASIDE or part.startswith("test_") for part in parts):
-            continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # odd escapes in other people's strings
-                tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        module = [package] if spec.submodule_search_locations else []
-        module += [part.removesuffix(".py") for part in parts if part != "__init__.py"]
-        if not any(part.startswith("_") for part in module):
-            yield from _public_docstrings(tree, ".".join(module))
-
-
-def _public_docstrings(node: ast.AST, place: str) -> Iterator[tuple[str, str]]:
-    text = ast.get_docstring(node)
-    if text:
-        yield place, text
-    for child in ast.iter_child_nodes(node):
-        named = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if named and not child.name.startswith("_"):
-            yield from _public_docstrings(child, f"{place}.{child.name}")

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TypedDict
 
 import pyarrow as pa
 
 from .. import records
-from ..io import UserError, digest, rng, scan_table
+from ..io import Row, UserError, digest, rng, scan_table
 from .documents import Document
 from .formulas import brace_pairs, contains_mathematics, formula_spans, grouped_spans
 
@@ -48,15 +49,27 @@ _UNDERLINE = re.compile(r"[=\-~^]{3,}$", re.MULTILINE)
 # ---------------------------------------------------------------- from documents to passages
 
 
-def extract(
-    documents: Iterable[Document], name: str, kind: str, settings: dict, seed: int, counts: Counter
-) -> Iterator[dict]:
-    """Rows of `records.PASSAGES` from the documents of one source; `counts` is added to.
+class Settings(TypedDict):
+    """How long passages are, in characters, and how many one document may give (0: all)."""
 
-    `settings` (corpus.passage): `characters`, the longest passage; `minimum_characters`;
-    `per_document`, how many are taken from one document (0: all). The first passage of every
-    section comes before the second of any; where not all fit, those taken are drawn at random.
-    A question-and-answer pair gives one passage: what follows it would be an answer to nothing.
+    characters: int
+    minimum_characters: int
+    per_document: int
+
+
+def extract(
+    documents: Iterable[Document],
+    name: str,
+    kind: str,
+    settings: Settings,
+    seed: int,
+    counts: Counter[str],
+) -> Iterator[records.Passage]:
+    """The passages of the documents of one source; `counts` is added to.
+
+    The first passage of every section comes before the second of any; where a document has more
+    than it may give, those taken are drawn at random. A question-and-answer pair gives one
+    passage: what follows it would be an answer to nothing.
     Raises UserError where the two lengths contradict each other.
     """
     longest, shortest = settings["characters"], settings["minimum_characters"]
@@ -265,7 +278,7 @@ def _blank(text: str, start: int, end: int, blank: str) -> int:
     return LINE
 
 
-def _ends_sentence(text: str, found: re.Match) -> bool:
+def _ends_sentence(text: str, found: re.Match[str]) -> bool:
     place = _next_character(text, found.end())
     following = text[place : place + 1]
     if following.islower() or text.startswith("\\end{", place):
@@ -276,7 +289,7 @@ def _ends_sentence(text: str, found: re.Match) -> bool:
     return not (_ABBREVIATION.search(before) or _LIST_NUMBER.search(before))
 
 
-def check_found(name: str, counts: Counter) -> None:
+def check_found(name: str, counts: Counter[str]) -> None:
     """Raise UserError where a source gave no passage, with what became of its text."""
     if counts["kept"]:
         return
@@ -296,7 +309,7 @@ def duplicate_key(text: str) -> bytes:
     return bytes.fromhex(digest(" ".join(text.split()).casefold(), 32))
 
 
-def pool(paths: Iterable[Path], found: Counter, kept: Counter) -> Iterator[pa.Table]:
+def pool(paths: Iterable[Path], found: Counter[str], kept: Counter[str]) -> Iterator[pa.Table]:
     """The passages of all tables without exact duplicates, piece by piece, in the tables' order.
 
     Of duplicates the first is kept; the tables are read by name, in whatever order they are given.
@@ -317,18 +330,19 @@ def pool(paths: Iterable[Path], found: Counter, kept: Counter) -> Iterator[pa.Ta
             yield left
 
 
-def pool_report(counts: Iterable[dict | None], found: Counter, kept: Counter) -> dict:
+def pool_report(
+    counts: Iterable[Row | None], found: Counter[str], kept: Counter[str]
+) -> dict[str, Row]:
     """What became of documents and passages: {"sources": {name: counts}, "total": counts}.
 
     `counts`: per table, what `extract` counted, with "source" and "kind" (None: not known; then
     only what `pool` counted is reported). `duplicates` and `kept` are those of the pool.
     """
     known = {entry["source"]: entry for entry in counts if entry}
-    report = {}
+    report: dict[str, Row] = {}
     for name in sorted(found):
-        entry = dict.fromkeys(COUNTS) | {
-            k: v for k, v in known.get(name, {}).items() if k != "source"
-        }
+        entry: Row = dict.fromkeys(COUNTS)
+        entry |= {k: v for k, v in known.get(name, {}).items() if k != "source"}
         report[name] = entry | {"duplicates": found[name] - kept[name], "kept": kept[name]}
     total = {
         key: sum(entry[key] or 0 for entry in report.values()) for key in (*COUNTS, "duplicates")

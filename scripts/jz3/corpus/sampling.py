@@ -6,10 +6,18 @@ Passages are read piece by piece: a pool of any size takes the memory of its ide
 import heapq
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from .. import io, records
 from ..prompts import fill
+
+
+class PassageText(TypedDict):
+    """The columns of a passage that a prompt is made from."""
+
+    passage_id: str
+    source: str
+    text: str
 
 
 def draw_pairs(
@@ -56,9 +64,9 @@ def passage_ids(path: str | Path) -> Iterator[str]:
         yield from piece["passage_id"].to_pylist()
 
 
-def passages_of(path: str | Path, wanted: Container[str]) -> dict[str, dict[str, str]]:
-    """passage_id, source and text of some passages of a table, by passage_id."""
-    found = {}
+def passages_of(path: str | Path, wanted: Container[str]) -> dict[str, PassageText]:
+    """Some passages of a table, by passage_id."""
+    found: dict[str, PassageText] = {}
     for piece in io.scan_table(path, records.PASSAGES, ["passage_id", "source", "text"]):
         for row in piece.to_pylist():
             if row["passage_id"] in wanted:
@@ -66,8 +74,8 @@ def passages_of(path: str | Path, wanted: Container[str]) -> dict[str, dict[str,
     return found
 
 
-def prompt_row(passage: dict[str, Any], level: str, mode: str, template: str) -> dict[str, Any]:
-    """The PROMPTS row of a passage in the prompt of its level."""
+def prompt_row(passage: PassageText, level: str, mode: str, template: str) -> records.Prompt:
+    """The row of a passage in the prompt of its level."""
     prompt = fill(template, passage["text"])
     return {
         "request_id": io.digest([passage["passage_id"], level, mode, prompt]),

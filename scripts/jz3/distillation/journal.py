@@ -17,9 +17,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from ..io import UserError, digest
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam, completion_create_params
 
 NANO = 1_000_000_000
 
@@ -39,7 +42,29 @@ class OverBudget(Exception):
     """The worst case of a request does not fit into what is left of the budget."""
 
 
-def request_key(body: dict[str, Any]) -> str:
+class Body(TypedDict):
+    """A request in OpenAI's wire format."""
+
+    model: str
+    messages: "list[ChatCompletionMessageParam]"
+    temperature: float
+    max_tokens: int
+    seed: int
+    response_format: NotRequired["completion_create_params.ResponseFormat"]
+
+
+class Answer(TypedDict):
+    """What the teacher answered. finish_reason: stop | length | error; cost: dollars."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    model: str
+    cost: float
+
+
+def request_key(body: Body) -> str:
     """Identity of a request: sha256 of its body as canonical JSON."""
     return digest(body, 64)
 
@@ -74,8 +99,8 @@ class TeacherJournal:
             raise
         self._db.execute("COMMIT")
 
-    def answer(self, key: str) -> dict[str, Any] | None:
-        """The kept answer to a request: text, finish_reason, tokens, model, cost in dollars."""
+    def answer(self, key: str) -> Answer | None:
+        """The kept answer to a request."""
         row = self._db.execute(
             "SELECT text, finish_reason, prompt_tokens, completion_tokens, model, nano_dollars"
             " FROM answers WHERE key = ?",
@@ -83,8 +108,11 @@ class TeacherJournal:
         ).fetchone()
         if row is None:
             return None
-        names = ("text", "finish_reason", "prompt_tokens", "completion_tokens", "model")
-        return {**dict(zip(names, row, strict=False)), "cost": row[5] / NANO}
+        text, finish_reason, prompt_tokens, completion_tokens, model, nano_dollars = row
+        return {
+            "text": text, "finish_reason": finish_reason, "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens, "model": model, "cost": nano_dollars / NANO,
+        }  # fmt: skip
 
     def reserve(self, key: str, worst: int, budget: int) -> int:
         """Enter the worst case (nano-dollars) of a request about to be sent; return the charge.
@@ -104,7 +132,7 @@ class TeacherJournal:
             db.execute("DELETE FROM charges WHERE id = ?", (charge,))
 
     def keep(
-        self, key: str, body: dict[str, Any], response: str, answer: dict[str, Any],
+        self, key: str, body: Body, response: str, answer: Answer,
         charge: int, price: int,
     ) -> None:  # fmt: skip
         """Keep an answer and settle its charge at `price` (nano-dollars), both or neither."""

@@ -74,7 +74,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _start(command: list[str], log: Path) -> subprocess.Popen:
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     ours = os.getpid()
@@ -103,7 +103,7 @@ def _start(command: list[str], log: Path) -> subprocess.Popen:
 
 
 def _wait_until_ready(
-    process: subprocess.Popen, port: int, seconds: float, log: Path, last: bool
+    process: subprocess.Popen[bytes], port: int, seconds: float, log: Path, last: bool
 ) -> bool:
     """Poll until the server answers. False: it lost its port to someone else, try another."""
     started = time.monotonic()
@@ -137,7 +137,7 @@ def _end(text: str) -> str:
     return " | ".join(lines[-3:])[-600:] or "it printed nothing"
 
 
-def _stop(process: subprocess.Popen) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

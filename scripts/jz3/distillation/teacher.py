@@ -10,20 +10,35 @@ import contextlib
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
 from urllib.parse import urlsplit
 
 from ..io import UserError, did_you_mean, digest, rng
 from ..program import Progress, say
 from ..text import shorten
-from .journal import NANO, OverBudget, TeacherJournal, request_key
+from .journal import NANO, Answer, Body, OverBudget, TeacherJournal, request_key
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types.chat import ChatCompletionMessageParam
 
 # Refusals that concern one request only; any other 400 would meet every request.
 _ONE_REQUEST = ("context_length_exceeded", "exceed_context_size_error", "content_filter",
                 "content_policy_violation")  # fmt: skip
 _NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError")
 _LONGEST_WAIT = 600.0  # seconds, whatever Retry-After says
+
+
+Asked = tuple[str, Body]  # a request_id, and what is sent
+
+
+class Price(TypedDict):
+    """Dollars per million tokens of the prompt and of the completion."""
+
+    input: float
+    output: float
 
 
 @dataclass(frozen=True)
@@ -51,18 +66,18 @@ class Teacher:
     backoff: float = 1.0
     seed: int = 0
 
-    def body(self, request_id: str, prompt: str, examples: list[tuple[str, str]]) -> dict[str, Any]:
+    def body(self, request_id: str, prompt: str, examples: list[tuple[str, str]]) -> Body:
         """The request: examples as earlier turns, then the prompt.
 
         `seed` depends on our seed and the request, so that a server which honours it repeats
         itself (up to rounding that depends on what else is in its batch).
         """
-        messages = []
+        messages: list[ChatCompletionMessageParam] = []
         for asked, answered in examples:
             messages.append({"role": "user", "content": asked})
             messages.append({"role": "assistant", "content": answered})
         messages.append({"role": "user", "content": prompt})
-        body = {
+        body: Body = {
             "model": self.model,
             "messages": messages,
             "temperature": self.temperature,
@@ -76,7 +91,7 @@ class Teacher:
             }
         return body
 
-    def worst_case(self, body: dict[str, Any]) -> int:
+    def worst_case(self, body: Body) -> int:
         """The most that a request can cost, in nano-dollars: a token has at least one byte."""
         sent = len(json.dumps(body, ensure_ascii=False).encode())
         return self.price(sent, self.max_tokens)
@@ -92,7 +107,7 @@ def is_loopback(base_url: str) -> bool:
     return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def price_of(model: str, prices: dict[str, Any]) -> tuple[float, float]:
+def price_of(model: str, prices: Mapping[str, Price]) -> tuple[float, float]:
     """(input, output) dollars per million tokens. Raises UserError for a model without a price."""
     if model not in prices:
         raise UserError(
@@ -117,10 +132,11 @@ def api_key(base_url: str) -> str:
 
 
 def answered(
-    requests: list[tuple[str, dict[str, Any]]], journal: TeacherJournal
-) -> tuple[dict[str, dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
-    """({request_id: completion}, requests still to be asked). A failed answer is asked again."""
-    done, missing = {}, []
+    requests: list[Asked], journal: TeacherJournal
+) -> tuple[dict[str, Answer], list[Asked]]:
+    """({request_id: answer}, requests still to be asked). A failed answer is asked again."""
+    done: dict[str, Answer] = {}
+    missing: list[Asked] = []
     for request_id, body in requests:
         answer = journal.answer(request_key(body))
         if answer is None or answer["finish_reason"] == "error":
@@ -132,14 +148,13 @@ def answered(
 
 def ask(
     teacher: Teacher,
-    requests: list[tuple[str, dict[str, Any]]],
+    requests: list[Asked],
     journal: TeacherJournal,
     what: str = "teacher",
-) -> dict[str, dict[str, Any]]:
-    """Ask all (request_id, body) not yet answered; return {request_id: completion}.
+) -> dict[str, Answer]:
+    """Ask all that are not yet answered; return {request_id: answer}.
 
-    A completion has text, finish_reason (stop | length | error), prompt_tokens,
-    completion_tokens, model and cost (dollars). Raises UserError where the teacher is not there,
+    Raises UserError where the teacher is not there,
     refuses all requests, fails more than half of them, or where the budget is used up; whatever
     was answered is in the journal then.
     """
@@ -184,7 +199,7 @@ class _Session:
         self.stop = asyncio.Event()
         self.error: UserError | None = None
 
-    async def run(self, missing: list[tuple[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    async def run(self, missing: list[Asked]) -> dict[str, Answer]:
         """Ask them, `concurrency` at a time; equal bodies are asked once."""
         import openai
 
@@ -193,7 +208,7 @@ class _Session:
             timeout=self.teacher.timeout, trust_env=not local, base_url=self.teacher.base_url
         )
         first = {request_key(body): (request_id, body) for request_id, body in reversed(missing)}
-        answers: dict[str, dict[str, Any]] = {}
+        answers: dict[str, Answer] = {}
         queue = iter(reversed(first.items()))
         async with openai.AsyncOpenAI(
             base_url=self.teacher.base_url, api_key=self.teacher.api_key, max_retries=0,
@@ -218,7 +233,9 @@ class _Session:
             raise self.error
         return {request_id: answers[request_key(body)] for request_id, body in missing}
 
-    async def one(self, client: Any, key: str, request_id: str, body: dict) -> dict[str, Any]:
+    async def one(
+        self, client: "openai.AsyncOpenAI", key: str, request_id: str, body: Body
+    ) -> Answer:
         """Ask one request until it is answered, refused, or out of attempts."""
         chance = rng(self.teacher.seed, "backoff", request_id)
         reason, absent = "", False
@@ -260,7 +277,7 @@ class _Session:
                 " to ask for the rest."
             )
 
-    async def attempt(self, client: Any, key: str, body: dict) -> dict[str, Any]:
+    async def attempt(self, client: "openai.AsyncOpenAI", key: str, body: Body) -> Answer:
         """Reserve, send, settle. Raises _Retry, _Failed or UserError."""
         import openai
 
@@ -289,7 +306,7 @@ class _Session:
             self.settled.set()
         answer, price = self.read(response, self.teacher.worst_case(body))
         self.journal.keep(key, body, response, answer, charge, price)
-        return {**answer, "cost": price / NANO}
+        return answer
 
     async def pause(self, seconds: float, charge: int | None = None) -> None:
         """Sleep. Raises the session's error, and takes `charge` back, where it stops meanwhile."""
@@ -300,7 +317,7 @@ class _Session:
                 self.journal.release(charge)
             raise self.error
 
-    async def reserve(self, key: str, body: dict) -> int:
+    async def reserve(self, key: str, body: Body) -> int:
         worst = self.teacher.worst_case(body)
         while True:
             try:
@@ -318,7 +335,7 @@ class _Session:
                     " rerun; all answers are kept."
                 ) from None
 
-    def refused(self, error: Any) -> None:
+    def refused(self, error: "openai.APIStatusError") -> NoReturn:
         """Sort an HTTP error: retry, give up this request, or stop with one line."""
         status = error.status_code
         details = error.body if isinstance(error.body, dict) else {}
@@ -328,7 +345,7 @@ class _Session:
         if status == 429 and "insufficient_quota" in code:
             raise UserError(f"teacher: the account's quota is used up: {text}") from None
         if status in (408, 409, 425, 429) or status >= 500:
-            raise _Retry(f"HTTP {status}: {text}", _retry_after(error.response)) from None
+            raise _Retry(f"HTTP {status}: {text}", _retry_after(error.response.headers)) from None
         if status in (400, 413, 422) and any(name in code for name in _ONE_REQUEST):
             raise _Failed(f"HTTP {status}: {text}") from None
         where = f"{self.teacher.base_url} (HTTP {status})"
@@ -347,15 +364,15 @@ class _Session:
             hint = " This endpoint takes no JSON schema: set teacher.structured to false."
         raise UserError(f"teacher: request refused by {where}: {text}.{hint}") from None
 
-    def read(self, response: str, worst: int) -> tuple[dict[str, Any], int]:
-        """(answer, price) from a response body. Raises _Retry where it is cut or not one."""
+    def read(self, response: str, worst: int) -> tuple[Answer, int]:
+        """(answer, nano-dollars) from a response body. Raises _Retry where it is cut or not one."""
         try:
             value = json.loads(response)
             choice = value["choices"][0]
             reason, message = choice["finish_reason"], choice["message"]
             text = message.get("content") or ""
             usage = value.get("usage") or {}
-            tokens = [int(usage.get(k) or 0) for k in ("prompt_tokens", "completion_tokens")]
+            sent, written = (int(usage.get(k) or 0) for k in ("prompt_tokens", "completion_tokens"))
         except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise _Retry(f"unreadable response: {_line(response)}") from None
         if not isinstance(text, str):
@@ -363,21 +380,23 @@ class _Session:
         if message.get("refusal") or reason not in ("stop", "length") or not text.strip():
             text = text or str(message.get("refusal") or f"no text (finish_reason {reason})")
             reason = "error"
-        answer = {
-            "text": text, "finish_reason": reason, "prompt_tokens": tokens[0],
-            "completion_tokens": tokens[1], "model": str(value.get("model") or self.teacher.model),
-        }  # fmt: skip
         # Without a count of tokens the price is unknown: the worst case stands.
-        return answer, self.teacher.price(*tokens) if all(tokens) else worst
+        price = self.teacher.price(sent, written) if sent and written else worst
+        answer: Answer = {
+            "text": text, "finish_reason": reason, "prompt_tokens": sent,
+            "completion_tokens": written, "model": str(value.get("model") or self.teacher.model),
+            "cost": price / NANO,
+        }  # fmt: skip
+        return answer, price
 
 
 def _line(text: str) -> str:
     return shorten(" ".join(text.split()), 200)
 
 
-def _retry_after(response: Any) -> float:
+def _retry_after(headers: Mapping[str, str]) -> float:
     """Seconds that a Retry-After header asks for (0.0 without one); a date counts as one minute."""
-    value = response.headers.get("retry-after", "")
+    value = headers.get("retry-after", "")
     try:
         return max(0.0, float(value))
     except ValueError:

@@ -11,11 +11,23 @@ interrupted run had finished. So a resumed run writes what an undisturbed one wo
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 from .. import io
 from ..program import Progress
 from ..tokens import beginning, begun
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Settings(TypedDict):
+    """engine: transformers | vllm; batch: sequences; dtype: float32 | bfloat16; threads: torch."""
+
+    engine: str
+    batch: int
+    dtype: str
+    threads: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +80,7 @@ class Generated:
 class Engine(Protocol):
     """A loaded model."""
 
-    tokenizer: Any  # the checkpoint's Hugging Face tokenizer
+    tokenizer: "PreTrainedTokenizerBase"
     context: int  # tokens of prompt and completion together
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
@@ -88,7 +100,7 @@ class Engine(Protocol):
         ...
 
 
-def encode_prompt(tokenizer: Any, prompt: str) -> list[int]:
+def encode_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
     """Token ids of a prompt, with one beginning-of-text token where the model is used to one."""
     return begun(beginning(tokenizer), tokenizer(prompt, add_special_tokens=False)["input_ids"])
 
@@ -136,8 +148,8 @@ def generate_journalled(
     done: dict[str, Generated] = {}
     pending: list[list[Request]] = []
     for batch in engine.batches(requests):
-        records = [known.get(keys[request.request_id]) for request in batch]
-        if all(records):
+        records = [known[keys[r.request_id]] for r in batch if keys[r.request_id] in known]
+        if len(records) == len(batch):
             for record in records:
                 fields = {name: value for name, value in record.items() if name != "key"}
                 done[record["request_id"]] = Generated(**fields)

@@ -1,17 +1,15 @@
 """The engines that there are, by name."""
 
 from pathlib import Path
-from typing import Any
 
 from .. import io, models
-from . import Engine
+from . import Engine, Settings
 
 
-def open_engine(model_dir: str | Path, settings: dict[str, Any]) -> Engine:
-    """Load the checkpoint in `model_dir`.
+def open_engine(model_dir: str | Path, settings: Settings) -> Engine:
+    """Load the checkpoint in `model_dir`, onto the GPUs that are visible.
 
-    `settings`: engine (transformers | vllm), batch (sequences together), dtype (float32 |
-    bfloat16), threads (of torch). It runs on the GPUs that are visible. Raises UserError where the
+    Raises UserError where the
     engine or the checkpoint is missing.
     """
     models.require(model_dir)

@@ -8,13 +8,14 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from .. import io, models
-from . import Generated, Request, Sampling, check_distinct, check_room, encode_prompt
+from . import Generated, Request, Sampling, Settings, check_distinct, check_room, encode_prompt
 
 # Tokens looked at before a full sort of the vocabulary; nearly every nucleus is smaller.
 _LIKELY = 128
@@ -23,13 +24,14 @@ _LIKELY = 128
 class TransformersEngine:
     """See `Engine`. `batch` sequences are decoded together, of similar prompt length."""
 
-    def __init__(self, model_dir: str | Path, settings: dict[str, Any]):
+    def __init__(self, model_dir: str | Path, settings: Settings):
         torch.set_num_threads(settings["threads"])
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch = settings["batch"]
-        self.tokenizer = models.open_tokenizer(model_dir)
-        self.model = models.open_model(model_dir, settings["dtype"])
-        self.model.to(self.device).eval()
+        self.tokenizer: PreTrainedTokenizerBase = models.open_tokenizer(model_dir)
+        self.model: PreTrainedModel = models.open_model(model_dir, settings["dtype"])
+        # transformers wraps `to`, and its type takes the model as an argument
+        self.model.to(self.device).eval()  # type: ignore[arg-type]
         self.context = getattr(self.model.config, "max_position_embeddings", None) or 2**31
         self.ends = _end_tokens(self.tokenizer, self.model)
         self._encoded: dict[str, list[int]] = {}
@@ -101,7 +103,7 @@ class TransformersEngine:
             use_cache=True,
             logits_to_keep=1,
         )
-        logits = output.logits[:, -1].float()
+        logits: torch.Tensor = output.logits[:, -1].float()
         if torch.isnan(logits.sum()):
             raise io.UserError(
                 "the model's outputs are not numbers: its weights are damaged or its training"
@@ -164,7 +166,7 @@ class _Row:
         elif len(self.tokens) == self.room:
             self.finish_reason = "length"
 
-    def generated(self, tokenizer: Any) -> Generated:
+    def generated(self, tokenizer: PreTrainedTokenizerBase) -> Generated:
         text = _text(tokenizer, self.tokens) if self.text is None else self.text
         assert self.finish_reason is not None
         return Generated(
@@ -175,7 +177,7 @@ class _Row:
 class _Stops:
     """Looks for stop strings in the text of the newest tokens."""
 
-    def __init__(self, tokenizer: Any, stop: tuple[str, ...]):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: tuple[str, ...]):
         self.tokenizer, self.stop = tokenizer, stop
         # A token stands for a byte at least, and a stop string that is new ends in the newest.
         self.window = max((len(text.encode()) for text in stop), default=0) + 1
@@ -192,11 +194,12 @@ class _Stops:
         return whole[: min(places)] if places else None
 
 
-def _text(tokenizer: Any, tokens: list[int]) -> str:
-    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return cast(str, text)  # a list only where several rows of tokens are given
 
 
-def _end_tokens(tokenizer: Any, model: Any) -> frozenset[int]:
+def _end_tokens(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> frozenset[int]:
     """Every token that ends a text: the tokenizer's and the generation configuration's."""
     ends = {tokenizer.eos_token_id}
     for configuration in (model.generation_config, model.config):
@@ -281,7 +284,7 @@ def _common(one: list[int], other: list[int]) -> int:
 # ---------------------------------------------------------------- key/value cache
 
 
-class _GrowingLayer(DynamicLayer):
+class _GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call] # untyped in transformers
     """A layer's keys and values with room to grow, so that a step does not copy them all."""
 
     _SPARE = 128  # tokens
@@ -294,14 +297,14 @@ class _GrowingLayer(DynamicLayer):
             self._rooms: list[torch.Tensor] = []
             length = 0
         else:
-            length = self.keys.shape[-2]
+            length = self.get_seq_length()
         total = length + key_states.shape[-2]
         views = []
-        for i, (held, new) in enumerate(((self.keys, key_states), (self.values, value_states))):
+        for i, new in enumerate((key_states, value_states)):
             if i >= len(self._rooms) or self._rooms[i].shape[-2] < total:
                 room = new.new_empty((*new.shape[:-2], total + self._SPARE, new.shape[-1]))
                 if length:
-                    room[..., :length, :] = held
+                    room[..., :length, :] = self._rooms[i][..., :length, :]
                 self._rooms[i : i + 1] = [room]
             self._rooms[i][..., length:total, :] = new
             views.append(self._rooms[i][..., :total, :])
@@ -309,16 +312,15 @@ class _GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        if self.get_seq_length() > 0:
-            length = self.keys.shape[-2]
+        if (length := self.get_seq_length()) > 0:
             self._rooms = [room.index_select(0, indices) for room in self._rooms]
             self.keys, self.values = (room[..., :length, :] for room in self._rooms)
 
 
-def _growing_cache(config: Any) -> Cache:
+def _growing_cache(config: PreTrainedConfig) -> Cache:
     """The cache that fits the model; plain attention layers get room to grow."""
     cache = DynamicCache(config=config)
     for place, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:
-            cache.layers[place] = _GrowingLayer()
+            cache.layers[place] = _GrowingLayer()  # type: ignore[no-untyped-call] # so is its base
     return cache

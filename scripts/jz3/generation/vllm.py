@@ -6,10 +6,13 @@ in a last bit between two runs; what the journal holds is never made again.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .. import io
-from . import Generated, Request, Sampling, check_distinct, check_room, encode_prompt
+from . import Generated, Request, Sampling, Settings, check_distinct, check_room, encode_prompt
+
+if TYPE_CHECKING:
+    import vllm
 
 _TOGETHER = 4096  # requests handed over, and journalled, at once
 
@@ -17,7 +20,7 @@ _TOGETHER = 4096  # requests handed over, and journalled, at once
 class VllmEngine:
     """See `Engine`. All visible GPUs share the tensors; `batch` is left to vLLM."""
 
-    def __init__(self, model_dir: str | Path, settings: dict[str, Any]):
+    def __init__(self, model_dir: str | Path, settings: Settings):
         try:
             import vllm
         except ImportError:
@@ -71,7 +74,9 @@ class VllmEngine:
                     len(completion.token_ids),
                 )
 
-    def _sampling(self, request: Request, tokens: int, sampling: Sampling, seed: int) -> Any:
+    def _sampling(
+        self, request: Request, tokens: int, sampling: Sampling, seed: int
+    ) -> "vllm.SamplingParams":
         own_seed = int(io.digest([seed, "generation", request.request_id], 13), 16)
         return self._parameters(
             temperature=sampling.temperature,

@@ -5,14 +5,14 @@ the optimizer's moments at a checkpoint of the reference run, and not by their p
 whose length falls with the length of the text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
 from .. import io
 from . import reference_run
 from .reference_run import Checkpoint
-from .sample_gradients import Sample, SampleGradients
+from .sample_gradients import Sample, SampleGradients, Take
 
 FORMS = ("released", "adam")
 
@@ -73,7 +73,7 @@ class CandidateFeatures:
             for kind in checkpoint.moments()
         )
 
-    def __call__(self, batch: list[Sample], take: Callable[[str, torch.Tensor], None]) -> None:
+    def __call__(self, batch: list[Sample], take: Take) -> None:
         """Call `take(weight name, features (samples, weights) float32)` for each LoRA matrix.
 
         Raises UserError naming the sample whose loss is not finite.
@@ -81,8 +81,38 @@ class CandidateFeatures:
         at = self.checkpoint
 
         def feature(name: str, gradient: torch.Tensor) -> None:
-            moments = self.first[name], self.second[name]
-            numbers = {"step": at.step, "betas": at.betas, "eps": at.eps, "form": self.form}
-            take(name, adam_feature(gradient.flatten(1), *moments, **numbers))
+            direction = adam_feature(
+                gradient.flatten(1),
+                self.first[name],
+                self.second[name],
+                step=at.step,
+                betas=at.betas,
+                eps=at.eps,
+                form=self.form,
+            )
+            take(name, direction)
 
         self.sample_gradients(batch, feature)
+
+
+def batch_name(checkpoint: Checkpoint, number: int) -> str:
+    """What a journal calls a batch at a checkpoint."""
+    return f"epoch-{checkpoint.epoch}/{number}"
+
+
+def unfinished_batches(
+    checkpoint: Checkpoint,
+    work: list[list[Sample]],
+    journal: io.Journal,
+    advance: Callable[[int], None],
+) -> Iterator[tuple[str, list[Sample]]]:
+    """Name and samples of each batch of `work` that `journal` (key "batch") does not name yet.
+
+    The caller appends its record before it asks for the next. `advance(n)` is told of every n
+    samples done, before or now.
+    """
+    for number, batch in enumerate(work):
+        name = batch_name(checkpoint, number)
+        if name not in journal:
+            yield name, batch
+        advance(len(batch))

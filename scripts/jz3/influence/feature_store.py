@@ -9,16 +9,20 @@ keep float16 away from its limits; LESS casts before it normalises.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from .. import io
 from . import reference_run
-from .adam_features import CandidateFeatures, norms
-from .projection import Projector
+from .adam_features import CandidateFeatures, norms, unfinished_batches
+from .projection import Description, Projector
 from .reference_run import Checkpoint
-from .sample_gradients import Sample, SampleGradients, batches, weight_shapes
+from .sample_gradients import Sample, SampleGradients, Shapes, batches, weight_shapes
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 INFO_FILE = "info.json"
 DTYPES = ("float16", "float32")
@@ -31,14 +35,14 @@ def file_of(checkpoint: Checkpoint) -> str:
 
 def fill(
     folder: Path,
-    model,
+    model: "PeftModel",
     checkpoints: list[Checkpoint],
     samples: list[Sample],
     form: str,
     projector: Projector,
     dtype: str,
     journal: io.Journal,
-    origin: dict,
+    origin: dict[str, Any],
     advance: Callable[[int], None] = lambda count: None,
     tokens: int = 0,
 ) -> None:
@@ -59,15 +63,12 @@ def fill(
                     np.lib.format.open_memmap(temporary, "w+", dtype, shape).flush()
             rows = np.lib.format.open_memmap(path, "r+")
             features = None
-            for number, batch in enumerate(work):
-                name = f"epoch-{checkpoint.epoch}/{number}"
-                if name not in journal:
-                    features = features or CandidateFeatures(sample_gradients, checkpoint, form)
-                    made = _projected(features, projector, batch)
-                    rows[[place[sample.identity] for sample in batch]] = made.cpu().numpy()
-                    rows.flush()  # before the journal says so
-                    journal.append({"batch": name})
-                advance(len(batch))
+            for name, batch in unfinished_batches(checkpoint, work, journal, advance):
+                features = features or CandidateFeatures(sample_gradients, checkpoint, form)
+                made = _projected(features, projector, batch)
+                rows[[place[sample.identity] for sample in batch]] = made.cpu().numpy()
+                rows.flush()  # before the journal says so
+                journal.append({"batch": name})
     info = {
         "problems": [sample.identity for sample in samples],
         "tokens": [len(sample.input_ids) for sample in samples],
@@ -99,8 +100,8 @@ class Store:
     """A finished store, read where it lies.
 
     problems: problem_ids in the order of the rows; tokens: their lengths; weights, projection: as
-    `directions.Directions` wants them. Raises UserError where the folder is no store or was made
-    with another reference or another form of feature.
+    `target_directions.Directions` wants them. Raises UserError where the folder is no store or was
+    made with another reference or another form of feature.
     """
 
     def __init__(self, folder: str | Path, checkpoints: list[Checkpoint], form: str):
@@ -110,8 +111,8 @@ class Store:
         info = io.read_json(self.folder / INFO_FILE)
         self.problems: list[str] = info["problems"]
         self.tokens: list[int] = info["tokens"]
-        self.weights: list[list] = info["weights"]
-        self.projection: dict = info["projection"]
+        self.weights: Shapes = info["weights"]
+        self.projection: Description = info["projection"]
         if info["adapters"] != reference_run.digests(checkpoints):
             raise io.UserError(
                 f"{folder}: made with another reference run than"
@@ -123,14 +124,14 @@ class Store:
                 " store_features again."
             )
 
-    def at(self, checkpoint: Checkpoint) -> np.ndarray:
+    def at(self, checkpoint: Checkpoint) -> np.typing.NDArray[np.floating[Any]]:
         """Features at a checkpoint, memory-mapped: (candidates, dimension).
 
         Raises UserError where the file is missing or was cut.
         """
         path = self.folder / file_of(checkpoint)
         try:
-            rows = np.load(path, mmap_mode="r")
+            rows: np.typing.NDArray[np.floating[Any]] = np.load(path, mmap_mode="r")
         except (OSError, ValueError):
             raise io.UserError(
                 f"{path}: missing or not whole. Delete {self.folder} and make it again."

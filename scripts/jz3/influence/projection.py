@@ -12,7 +12,7 @@ of `dimension`; within a block no two weights meet, across blocks they meet with
 """
 
 import math
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch.nn import functional
@@ -23,9 +23,24 @@ KINDS = ("none", "rademacher", "sjlt")
 _SIGNS = {"cpu": 2**18, "cuda": 2**27}  # entries of the dense matrix that exist at once
 
 
-def open_projector(
-    settings: dict[str, Any], seed: int, device: torch.device | str
-) -> "Projector | None":
+class Settings(TypedDict):
+    """kind: one of KINDS; dimension: of what is projected to; dtype: of a store's numbers."""
+
+    kind: str
+    dimension: int
+    dtype: str
+
+
+class Description(TypedDict):
+    """What two projections must have in common; draws: tells generators of numbers apart."""
+
+    kind: str
+    dimension: int
+    seed: int
+    draws: str
+
+
+def open_projector(settings: Settings, seed: int, device: torch.device | str) -> "Projector | None":
     """The projector of a configuration's `projection`; None for kind "none".
 
     Raises UserError where the kind is not known.
@@ -50,8 +65,8 @@ class Projector:
             bits = torch.arange(256)[:, None] >> torch.arange(8)
             self._signs = ((bits & 1) * 2.0 - 1).to(self.device)  # of a random byte
 
-    def described(self) -> dict[str, Any]:
-        """What two projections must have in common; `draws` tells generators of numbers apart."""
+    def described(self) -> Description:
+        """What another projection must have in common with this one."""
         if self.kind == "rademacher":
             drawn = self._dense(self._generator("described", self.device), 1)
         else:
@@ -81,7 +96,7 @@ class Projector:
     def _rademacher(self, name: str, rows: torch.Tensor) -> torch.Tensor:
         generator = self._generator(name, self.device)
         made = torch.zeros(len(rows), self.dimension, device=self.device)
-        for part in rows.split(max(1, _SIGNS[self.device.type] // self.dimension), dim=1):
+        for part in torch.split(rows, max(1, _SIGNS[self.device.type] // self.dimension), dim=1):
             made += part @ self._dense(generator, part.shape[1])
         return made / math.sqrt(self.dimension)
 

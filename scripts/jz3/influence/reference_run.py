@@ -3,23 +3,38 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from .. import io
-from .sample_gradients import ADAPTER, lora_weights
+from .sample_gradients import ADAPTER, Lora, Shapes, lora_weights
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 ADAPTER_FILE, MOMENTS_FILE, INFO_FILE = "adapter_model.safetensors", "adam.safetensors", "info.json"
+
+
+class Info(TypedDict):
+    """What INFO_FILE holds of an epoch: see `Checkpoint`."""
+
+    epoch: int
+    learning_rate: float
+    step: int
+    betas: list[float]
+    eps: float
+    lora: Lora
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """One epoch of the reference run.
 
-    learning_rate: its mean over the epoch's updates; step: updates made so far; lora: the
-    configuration's section; adapter: digest of the LoRA weights.
+    learning_rate: its mean over the epoch's updates; step: updates made so far; adapter: digest of
+    the LoRA weights.
     """
 
     directory: Path
@@ -28,7 +43,7 @@ class Checkpoint:
     step: int
     betas: tuple[float, float]
     eps: float
-    lora: dict
+    lora: Lora
     adapter: str
 
     def moments(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -51,7 +66,14 @@ class Checkpoint:
         return found[0], found[1]
 
 
-def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float) -> None:
+def save(
+    directory: Path,
+    model: "PeftModel",
+    optimizer: torch.optim.Optimizer,
+    lora: Lora,
+    epoch: int,
+    rate: float,
+) -> None:
     """Write one epoch: the adapter as peft stores it, Adam's moments, the run's numbers."""
     named = lora_weights(model)
     moments, steps = {}, set()
@@ -76,7 +98,7 @@ def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float)
             for key, value in configuration.items()
         }
         io.write_json(temporary / "adapter_config.json", configuration)
-        info = {
+        info: Info = {
             "epoch": epoch,
             "learning_rate": rate,
             "step": max(steps),
@@ -87,7 +109,7 @@ def save(directory: Path, model, optimizer, lora: dict, epoch: int, rate: float)
         io.write_json(temporary / INFO_FILE, info)
 
 
-def load_all(reference: str | Path, lora: dict) -> list[Checkpoint]:
+def load_all(reference: str | Path, lora: Lora) -> list[Checkpoint]:
     """The epochs saved in the folder of a reference run, in order.
 
     Raises UserError where there is none, one lacks its moments, or `lora` is not what it was
@@ -104,15 +126,25 @@ def load_all(reference: str | Path, lora: dict) -> list[Checkpoint]:
                 raise io.UserError(
                     f"{folder}: {what} ({file} is missing). Delete {reference} and train it again."
                 )
-        info = io.read_json(folder / INFO_FILE)
+        info: Info = io.read_json(folder / INFO_FILE)
         if info["lora"] != lora:
             raise io.UserError(
                 f"{folder}: trained with lora {json.dumps(info['lora'])}, the recipe says"
                 f" {json.dumps(lora)}. Train the reference again."
             )
-        info["betas"] = tuple(info["betas"])
-        adapter = io.file_digest(folder / ADAPTER_FILE)
-        found.append(Checkpoint(directory=folder, adapter=adapter, **info))
+        first, second = info["betas"]
+        found.append(
+            Checkpoint(
+                directory=folder,
+                epoch=info["epoch"],
+                learning_rate=info["learning_rate"],
+                step=info["step"],
+                betas=(first, second),
+                eps=info["eps"],
+                lora=info["lora"],
+                adapter=io.file_digest(folder / ADAPTER_FILE),
+            )
+        )
     return found
 
 
@@ -121,13 +153,13 @@ def digests(checkpoints: list[Checkpoint]) -> dict[str, str]:
     return {f"epoch-{checkpoint.epoch}": checkpoint.adapter for checkpoint in checkpoints}
 
 
-def set_weights(model, checkpoint: Checkpoint) -> None:
+def set_weights(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's LoRA weights into `model`; UserError where they do not fit."""
     weights = lora_weights(model)
     stored = load_file(checkpoint.directory / ADAPTER_FILE)
     check_weights(
-        [[name, list(weight.shape)] for name, weight in weights.items()],
-        [[name, list(stored[name].shape)] for name in sorted(stored)],
+        [(name, list(weight.shape)) for name, weight in weights.items()],
+        [(name, list(stored[name].shape)) for name in sorted(stored)],
         f"{checkpoint.directory}: its LoRA weights do not fit the base model",
     )
     with torch.no_grad():
@@ -135,12 +167,12 @@ def set_weights(model, checkpoint: Checkpoint) -> None:
             weight.copy_(stored[name])
 
 
-def check_weights(expected: list[list], found: list[list], what: str) -> None:
+def check_weights(expected: Shapes, found: Shapes, what: str) -> None:
     """UserError naming the first LoRA weight that is missing, unknown or of another shape."""
-    expected, found = ({n: list(s) for n, s in shapes} for shapes in (expected, found))
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
+    wanted, given = ({name: list(shape) for name, shape in shapes} for shapes in (expected, found))
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
             raise io.UserError(
-                f"{what}: {name} is {found.get(name, 'missing')}, expected"
-                f" {expected.get(name, 'none')}. Make them from the same base and lora settings."
+                f"{what}: {name} is {given.get(name, 'missing')}, expected"
+                f" {wanted.get(name, 'none')}. Make them from the same base and lora settings."
             )

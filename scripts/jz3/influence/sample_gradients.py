@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import torch
 from torch.nn import functional
@@ -18,10 +19,29 @@ from torch.nn import functional
 from .. import io, models
 from ..training import packing
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch.utils.hooks import RemovableHandle
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 ADAPTER = "default"  # the name peft gives to a model's only adapter
 # Tokens computed together, padding included; no result depends on it beyond rounding. A GPU's
 # number keeps a 7B model's activations at 30 GB (docs/influence.md).
 BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
+
+
+Text = tuple[str, str, str]  # identity, prompt, output
+Shapes = list[tuple[str, list[int]]]  # LoRA matrices, [rows, columns], in a gradient's order
+Take = Callable[[str, torch.Tensor], object]  # told a weight's name, and what belongs to it
+
+
+class Lora(TypedDict):
+    """Settings of LoRA; targets: names of linear layers."""
+
+    rank: int
+    alpha: int
+    dropout: float
+    targets: list[str]
 
 
 @dataclass(frozen=True)
@@ -33,8 +53,10 @@ class Sample:
     labels: tuple[int, ...]
 
 
-def encode(tokenizer, texts: Sequence[tuple[str, str, str]], length: int) -> list[Sample | None]:
-    """Tokenise (identity, prompt, output) texts to at most `length` tokens, in their order.
+def encode(
+    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Text], length: int
+) -> list[Sample | None]:
+    """Tokenise texts to at most `length` tokens, in their order.
 
     None stands for a text whose output lies wholly beyond `length`: no loss, hence no gradient.
     """
@@ -49,7 +71,9 @@ def encode(tokenizer, texts: Sequence[tuple[str, str, str]], length: int) -> lis
     ]
 
 
-def encode_scorable(tokenizer, texts: Sequence[tuple[str, str, str]], length: int) -> list[Sample]:
+def encode_scorable(
+    tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Text], length: int
+) -> list[Sample]:
     """`encode`, without the texts whose output lies wholly beyond `length`."""
     return [sample for sample in encode(tokenizer, texts, length) if sample is not None]
 
@@ -69,7 +93,7 @@ def batches(samples: Iterable[Sample], tokens: int) -> list[list[Sample]]:
 # ---------------------------------------------------------------- models with LoRA
 
 
-def load_model(base: str | Path, dtype: str):
+def load_model(base: str | Path, dtype: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """The causal language model and tokenizer in the folder `base`, weights in `dtype`.
 
     The model is on the visible GPU, or on the CPU if there is none. On a GPU torch is told to
@@ -81,15 +105,15 @@ def load_model(base: str | Path, dtype: str):
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before cuBLAS is started
         torch.use_deterministic_algorithms(True, warn_only=True)
-        model.to("cuda")
+        # transformers wraps `to`, and its type takes the model as an argument
+        model.to("cuda")  # type: ignore[arg-type]
     return model, models.open_tokenizer(base)
 
 
-def add_lora(model, lora: dict, seed: int):
+def add_lora(model: "PreTrainedModel", lora: Lora, seed: int) -> "PeftModel":
     """Wrap `model` with fresh LoRA weights: A random by `seed`, B zero, both float32.
 
-    `lora` holds rank, alpha, dropout and targets (names of linear layers). Raises UserError where
-    a target names no layer of the model.
+    Raises UserError where a target names no layer of the model.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -116,7 +140,7 @@ def plain_name(name: str) -> str:
     return name.replace(f".{ADAPTER}.", ".")
 
 
-def lora_weights(model) -> dict[str, torch.nn.Parameter]:
+def lora_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     """The LoRA matrices A (rank, inputs) and B (outputs, rank) by plain name, in model order."""
     return {
         plain_name(name): weight
@@ -125,18 +149,19 @@ def lora_weights(model) -> dict[str, torch.nn.Parameter]:
     }
 
 
-def weight_shapes(model) -> list[list]:
-    """[name, [rows, columns]] of each LoRA matrix: the order of a flattened gradient."""
-    return [[name, list(weight.shape)] for name, weight in lora_weights(model).items()]
+def weight_shapes(model: torch.nn.Module) -> Shapes:
+    """Name and shape of each LoRA matrix, in the order of a flattened gradient."""
+    return [(name, list(weight.shape)) for name, weight in lora_weights(model).items()]
 
 
-def size(shapes: list[list]) -> int:
+def size(shapes: Shapes) -> int:
     """Number of LoRA weights: the length of a flattened gradient."""
     return sum(rows * columns for _, (rows, columns) in shapes)
 
 
 # ---------------------------------------------------------------- per-sample gradients
 
+Inputs = tuple[torch.Tensor, ...]  # of a module
 _ROWS = 64  # of logits, treated together: in float32 they stay in a processor's cache
 
 
@@ -168,17 +193,18 @@ class SampleGradients:
     not depend on which samples share a batch, up to rounding.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: "PeftModel"):
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
         self.batch_tokens = BATCH_TOKENS[self.device.type]
         if self.device.type == "cpu":
             # The fused attention's backward pass in bfloat16 is slow there: 0.97 against 1.20
             # samples of 150 tokens per CPU-second (SmolLM2-135M, torch 2.13).
-            model.get_base_model().set_attn_implementation("eager")
-        self._take: Callable[[str, torch.Tensor], None] | None = None
+            plain = cast("PreTrainedModel", model.get_base_model())  # peft says: any module
+            plain.set_attn_implementation("eager")
+        self._take: Take | None = None
         self._chosen: torch.Tensor | None = None
-        self._handles = [
+        self._handles: list[RemovableHandle] = [
             # No weight requires a gradient, so the backward pass starts from the embeddings and
             # computes no sum over the batch that nobody wants.
             model.get_input_embeddings().register_forward_hook(self._from_embeddings),
@@ -201,15 +227,17 @@ class SampleGradients:
         self.close()
 
     @staticmethod
-    def _from_embeddings(_module, _inputs, output: torch.Tensor) -> torch.Tensor:
+    def _from_embeddings(
+        _module: torch.nn.Module, _inputs: Inputs, output: torch.Tensor
+    ) -> torch.Tensor:
         return output.requires_grad_()
 
-    def _output_positions(self, _module, inputs: tuple) -> tuple:
+    def _output_positions(self, _module: torch.nn.Module, inputs: Inputs) -> Inputs:
         # The vocabulary dominates small models: logits only where a loss is taken.
         return (inputs[0][self._chosen].unsqueeze(0),)
 
-    def _keep_input(self, weight: str):
-        def forward_hook(_module, inputs: tuple, output: torch.Tensor) -> None:
+    def _keep_input(self, weight: str) -> Callable[[torch.nn.Module, Inputs, torch.Tensor], None]:
+        def forward_hook(_module: torch.nn.Module, inputs: Inputs, output: torch.Tensor) -> None:
             kept = inputs[0].detach()
             if kept.dim() != 3:
                 raise io.UserError(
@@ -220,15 +248,14 @@ class SampleGradients:
             def backward_hook(derivative: torch.Tensor) -> None:
                 # (samples, tokens, outputs) and (samples, tokens, inputs)
                 by_output, by_input = derivative.float(), kept.float()
+                assert self._take is not None  # set while a batch runs
                 self._take(weight, by_output.transpose(1, 2) @ by_input)
 
-            output.register_hook(backward_hook)
+            output.register_hook(backward_hook)  # type: ignore[no-untyped-call] # of torch
 
         return forward_hook
 
-    def __call__(
-        self, batch: list[Sample], take: Callable[[str, torch.Tensor], None]
-    ) -> torch.Tensor:
+    def __call__(self, batch: list[Sample], take: Take) -> torch.Tensor:
         """Call `take(weight name, gradients (samples, rows, columns))` for each LoRA matrix.
 
         The gradients are float32. Returns the samples' losses (nats per output token). Raises
@@ -256,7 +283,7 @@ class SampleGradients:
                 ).logits
             counts = chosen.sum(1).to(self.device)
             every = _cross_entropy(logits[0], wanted, (1 / counts).repeat_interleave(counts))
-            parts = every.split(counts.tolist())
+            parts = torch.split(every, counts.tolist())
             losses = torch.stack([part.mean() for part in parts])
             for sample, loss in zip(batch, losses.tolist(), strict=True):
                 if loss != loss or loss in (float("inf"), float("-inf")):

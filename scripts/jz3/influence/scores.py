@@ -17,15 +17,19 @@ matrix's features of one batch.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
 from .. import io
-from .adam_features import CandidateFeatures, norms
+from .adam_features import CandidateFeatures, batch_name, norms, unfinished_batches
 from .feature_store import Store
 from .reference_run import Checkpoint
 from .sample_gradients import Sample, SampleGradients, batches, weight_shapes
 from .target_directions import Directions
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 _ROWS = 4096  # of a store, read at once
 
@@ -48,7 +52,7 @@ def combine(cosines: list[list[float]], learning_rates: list[float]) -> list[flo
 
 
 def score(
-    model,
+    model: "PeftModel",
     checkpoints: list[Checkpoint],
     directions: Directions,
     samples: list[Sample],
@@ -68,16 +72,13 @@ def score(
         work = batches(samples, tokens or sample_gradients.batch_tokens)
         for checkpoint in checkpoints:
             cosines = None
-            for number, batch in enumerate(work):
-                name = f"epoch-{checkpoint.epoch}/{number}"
-                if name not in journal:
-                    cosines = cosines or _Cosines(sample_gradients, checkpoint, directions, form)
-                    journal.append({"batch": name, "cosines": cosines(batch)})
-                advance(len(batch))
+            for name, batch in unfinished_batches(checkpoint, work, journal, advance):
+                cosines = cosines or _Cosines(sample_gradients, checkpoint, directions, form)
+                journal.append({"batch": name, "cosines": cosines(batch)})
     rates = [checkpoint.learning_rate for checkpoint in checkpoints]
     scores = {}
     for number, batch in enumerate(work):
-        found = [journal.records[f"epoch-{c.epoch}/{number}"]["cosines"] for c in checkpoints]
+        found = [journal.records[batch_name(c, number)]["cosines"] for c in checkpoints]
         for sample, by_checkpoint in zip(batch, zip(*found, strict=True), strict=True):
             scores[sample] = combine(list(by_checkpoint), rates)
     return scores
@@ -89,21 +90,24 @@ class _Cosines:
     Takes one LoRA matrix's features at a time; only sums of squares and products are kept.
     """
 
-    def __init__(self, sample_gradients, checkpoint: Checkpoint, directions: Directions, form: str):
+    def __init__(
+        self,
+        sample_gradients: SampleGradients,
+        checkpoint: Checkpoint,
+        directions: Directions,
+        form: str,
+    ):
         self.features = CandidateFeatures(sample_gradients, checkpoint, form)
         self.device = sample_gradients.device
         shapes = weight_shapes(sample_gradients.model)
-        pieces = directions.at(checkpoint).to(self.device)
-        pieces = pieces.split([rows * columns for _, (rows, columns) in shapes], dim=1)
+        sizes = [rows * columns for _, (rows, columns) in shapes]
+        pieces = torch.split(directions.at(checkpoint).to(self.device), sizes, dim=1)
         self.targets = {name: piece for (name, _), piece in zip(shapes, pieces, strict=True)}
 
     def __call__(self, batch: list[Sample]) -> list[list[float]]:
         subtasks = len(next(iter(self.targets.values())))
-        exact = {"dtype": torch.float64, "device": self.device}
-        squares, products = (
-            torch.zeros(len(batch), **exact),
-            torch.zeros(len(batch), subtasks, **exact),
-        )
+        squares = torch.zeros(len(batch), dtype=torch.float64, device=self.device)
+        products = torch.zeros(len(batch), subtasks, dtype=torch.float64, device=self.device)
 
         def take(name: str, feature: torch.Tensor) -> None:
             # Within a matrix in float32: a cosine is off by 1e-7, at a third of float64's time.
@@ -111,7 +115,8 @@ class _Cosines:
             products.add_(feature @ self.targets[name].T)
 
         self.features(batch, take)
-        return (products / norms(squares, batch)[:, None]).tolist()
+        cosines: list[list[float]] = (products / norms(squares, batch)[:, None]).tolist()
+        return cosines
 
 
 def score_stored(

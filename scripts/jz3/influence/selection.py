@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from .. import io
+from ..records import Score
 
 AGGREGATES = ("max", "mean")
 
@@ -23,22 +24,24 @@ def aggregate(scores: list[float], how: str) -> float:
 
 
 def best_candidates(
-    candidates: Iterable[dict], count: int, quota: dict[str, float] | None = None
-) -> list[dict]:
+    candidates: Iterable[Score], count: int, quota: dict[str, float] | None = None
+) -> list[Score]:
     """The best candidate of each of the `count` best passages, best first.
 
-    candidates: rows of `records.SCORES`, in any order; those without a finite total are left out,
-    equal totals are ordered by problem_id. quota: largest share (0 to 1) of `count` that may come
-    from a source, rounded down; sources that it does not name are not limited. Fewer come back
-    where candidates or quotas run out.
+    candidates: in any order; those without a finite total are left out, equal totals are ordered
+    by problem_id. quota: largest share (0 to 1) of `count` that may come from a source, rounded
+    down; sources that it does not name are not limited. Fewer come back where candidates or quotas
+    run out.
     """
     room = {source: math.floor(share * count + 1e-9) for source, share in (quota or {}).items()}
     taken: Counter[str] = Counter()
-    chosen: dict[str, dict] = {}
-    for row in sorted(
-        (row for row in candidates if row["total"] is not None and math.isfinite(row["total"])),
-        key=lambda row: (-row["total"], row["problem_id"]),
-    ):
+    chosen: dict[str, Score] = {}
+    finite = [
+        (-row["total"], row["problem_id"], row)
+        for row in candidates
+        if row["total"] is not None and math.isfinite(row["total"])
+    ]
+    for _, _, row in sorted(finite, key=lambda entry: entry[:2]):
         if len(chosen) == count:
             break
         source = row["source"]

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,21 +20,24 @@ from safetensors.torch import save_file
 
 from .. import io
 from . import adam_features, reference_run
-from .projection import Projector
+from .projection import Description, Projector
 from .reference_run import Checkpoint
-from .sample_gradients import Sample, SampleGradients, batches, size, weight_shapes
+from .sample_gradients import Sample, SampleGradients, Shapes, batches, size, weight_shapes
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 BATCH_TOKENS = 1024  # computed together: the whole gradients of a batch are held
 SAVE_SECONDS = 30  # between saves of an unfinished subtask's sum
 
 
 def target_directions(
-    model,
+    model: "PeftModel",
     checkpoints: list[Checkpoint],
     samples: dict[str, list[Sample]],
     output: Path,
     state: Path,
-    origin: dict,
+    origin: dict[str, Any],
     advance: Callable[[int], None] = lambda count: None,
     tokens: int = 0,
     projector: Projector | None = None,
@@ -49,7 +53,7 @@ def target_directions(
     """
     shapes = weight_shapes(model)
     whole = size(shapes) if projector is None else projector.dimension
-    sums = {}
+    sums: dict[tuple[int, int], Path] = {}
     with SampleGradients(model) as sample_gradients:
         for checkpoint in checkpoints:
             reference_run.set_weights(model, checkpoint)
@@ -100,12 +104,14 @@ def _read_sum(path: Path, length: int) -> tuple[torch.Tensor, int]:
 
 
 def _unit_gradients(
-    sample_gradients: SampleGradients, shapes: list[list], batch: list[Sample]
+    sample_gradients: SampleGradients, shapes: Shapes, batch: list[Sample]
 ) -> torch.Tensor:
     """Sum of the batch's gradients, each scaled to norm 1: (D,) float64."""
     found: dict[str, torch.Tensor] = {}
     sample_gradients(batch, lambda name, gradient: found.update({name: gradient.flatten(1)}))
-    squares = sum(found[name].double().square().sum(1) for name, _ in shapes)
+    squares = torch.zeros(len(batch), dtype=torch.float64, device=sample_gradients.device)
+    for name, _ in shapes:
+        squares += found[name].double().square().sum(1)
     scale = 1 / adam_features.norms(squares, batch)
     return torch.cat([scale @ found.pop(name).double() for name, _ in shapes])
 
@@ -133,8 +139,8 @@ class Directions:
         self,
         path: str | Path,
         checkpoints: list[Checkpoint],
-        shapes: list[list],
-        projection: dict | None = None,
+        shapes: Shapes,
+        projection: Description | None = None,
     ):
         self.path = Path(path)
         try:
@@ -163,4 +169,5 @@ class Directions:
     def at(self, checkpoint: Checkpoint) -> torch.Tensor:
         """Mean unit gradients at a checkpoint: (subtasks, D or dimension) float32."""
         with safe_open(self.path, "pt") as file:
-            return file.get_tensor(f"epoch-{checkpoint.epoch}")
+            rows: torch.Tensor = file.get_tensor(f"epoch-{checkpoint.epoch}")
+        return rows

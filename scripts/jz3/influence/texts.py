@@ -1,12 +1,26 @@
 """Which problems influence estimation trains on, scores and aims at, as the student sees them."""
 
 from pathlib import Path
+from typing import TypedDict, TypeVar
 
 from .. import io, templates
+from ..records import BenchmarkProblem, Problem
 from ..training.examples import worked_example
+from .sample_gradients import Text
+
+Item = TypeVar("Item")
 
 
-def share_of(rows: list[dict], share: float, seed: int) -> list[dict]:
+class Target(TypedDict):
+    """An entry of `influence.targets`; problems: how many are drawn (0: all)."""
+
+    benchmark: str
+    split: str
+    problems: int
+    by_subject: bool
+
+
+def share_of(rows: list[Problem], share: float, seed: int) -> list[Problem]:
     """A `share` (0 to 1, rounded up) of the candidates, drawn by seed and problem_id."""
     drawn = sorted(rows, key=lambda row: io.rng(seed, "reference", row["problem_id"]).random())
     count = -int(-share * len(rows) // 1)
@@ -15,21 +29,23 @@ def share_of(rows: list[dict], share: float, seed: int) -> list[dict]:
     return drawn[:count]
 
 
-def shard_of(rows: list[dict], shard: int, shards: int) -> list[dict]:
+def shard_of(rows: list[Item], shard: int, shards: int) -> list[Item]:
     """The rows of one shard, 0 <= shard < shards: neighbours, so that shards join in order."""
     if not 0 <= shard < shards:
         raise io.UserError(f"shard {shard} of {shards}: shards are counted 0 to {shards - 1}.")
     return rows[len(rows) * shard // shards : len(rows) * (shard + 1) // shards]
 
 
-def subtasks(targets: list[dict], tables: list[list[dict]], seed: int) -> dict[str, list[dict]]:
+def subtasks(
+    targets: list[Target], tables: list[list[BenchmarkProblem]], seed: int
+) -> dict[str, list[BenchmarkProblem]]:
     """Target problems by subtask: the benchmark's name, or benchmark:subject with `by_subject`.
 
     `tables` holds the benchmark rows of each entry of `targets`; drawn are its `problems` (0: all)
     among those with a worked solution, spread evenly over the subjects with `by_subject`. Raises
     UserError where there are fewer.
     """
-    made: dict[str, list[dict]] = {}
+    made: dict[str, list[BenchmarkProblem]] = {}
     for target, rows in zip(targets, tables, strict=True):
         place = f"{target['benchmark']}/{target['split']}"
         worked = [row for row in rows if row["solution"].strip()]
@@ -43,7 +59,7 @@ def subtasks(targets: list[dict], tables: list[list[dict]], seed: int) -> dict[s
                 f"influence target {place}: {target['problems']} problems wanted, {len(worked)}"
                 " have a worked solution. Lower `problems`."
             )
-        groups: dict[str, list[dict]] = {}
+        groups: dict[str, list[BenchmarkProblem]] = {}
         for row in sorted(
             worked, key=lambda row: io.rng(seed, "target", row["problem_id"]).random()
         ):
@@ -61,26 +77,29 @@ def subtasks(targets: list[dict], tables: list[list[dict]], seed: int) -> dict[s
     return made
 
 
-def candidate_texts(rows: list[dict]) -> list[tuple[str, str, str]]:
-    """(problem_id, prompt, output) of PROBLEMS rows: as a student would be trained on them."""
+def candidate_texts(rows: list[Problem]) -> list[Text]:
+    """(problem_id, prompt, output) of candidates: as a student would be trained on them."""
     return [
         (row["problem_id"], templates.question_text(row["question"], row["mode"]), row["solution"])
         for row in rows
     ]
 
 
-def target_texts(rows: list[dict], mode: str) -> list[tuple[str, str, str]]:
-    """(problem_id, prompt, output) of BENCHMARK rows with worked solutions, as a student sees them.
+def target_texts(rows: list[BenchmarkProblem], mode: str) -> list[Text]:
+    """(problem_id, prompt, output) of problems with worked solutions, as a student sees them.
 
     In tool mode the worked program where the benchmark has one, its text where it has none.
     """
-    return [
-        (row["problem_id"], *(worked_example(row, mode) or worked_example(row, "cot")))
-        for row in rows
-    ]
+    texts: list[Text] = []
+    for row in rows:
+        example = worked_example(row, mode) or worked_example(row, "cot")
+        if example is None:
+            raise ValueError(f"{row['problem_id']}: no worked solution")  # `subtasks` chose it
+        texts.append((row["problem_id"], *example))
+    return texts
 
 
-def kept(rows: list[dict], path: str | Path) -> list[dict]:
+def kept(rows: list[Problem], path: str | Path) -> list[Problem]:
     """The rows of a PROBLEMS table whose status is "kept"; UserError where there is none."""
     chosen = [row for row in rows if row["status"] == "kept"]
     if not chosen:

@@ -7,14 +7,19 @@ hub repositories, local folders, and (for tests) seeds.
 
 import ast
 import fnmatch
-import importlib.util
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Required, TypedDict
 
 from .. import io, processor, program
+from ..corpus import docstrings
 from ..io import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 KINDS = ("gguf", "hub", "local", "random")
 # What belongs to a plain checkpoint. Other files of a repository (pickled or consolidated
@@ -35,8 +40,28 @@ _LEFT_OUT = ("consolidated*",)
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
+class Entry(TypedDict, total=False):
+    """What a checkpoint is made from; which keys an entry needs depends on its kind.
+
+    gguf: `dtype`, `digits` (restore the tokenizer's split of numbers into single digits).
+    hub: `repository`, `revision`. local: `path`. random: `dtype` and the sizes.
+    """
+
+    kind: Required[str]
+    dtype: str
+    digits: bool
+    repository: str
+    revision: str
+    path: str
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    vocabulary: int
+
+
 def make(
-    entry: dict,
+    entry: Entry,
     destination: Path,
     name: str,
     *,
@@ -46,13 +71,8 @@ def make(
 ) -> None:
     """Make the checkpoint that `entry` describes, as the folder `destination` (whole or absent).
 
-    entry: `kind` and
-        gguf: `digits` (restore the tokenizer's split of numbers into single digits), `dtype`; the
-            file is `gguf`;
-        hub: `repository`, `revision`; a broken-off download goes on from `state`;
-        local: `path`;
-        random: `hidden_size`, `layers`, `heads`, `intermediate_size`, `vocabulary`, `dtype`; drawn
-            from `seed` and `name`.
+    gguf: the file of that kind; a broken-off download from the hub goes on from `state`; random
+    weights are drawn from `seed` and `name`.
     Raises UserError where the entry, the file or the folder is not usable.
     """
     kind = entry.get("kind")
@@ -67,7 +87,8 @@ def make(
         "local": ("path",),
         "random": ("hidden_size", "layers", "heads", "intermediate_size", "vocabulary", "dtype"),
     }[kind]
-    missing = [key for key in required if entry.get(key) in (None, "")]
+    given = dict(entry)
+    missing = [key for key in required if given.get(key) in (None, "")]
     if missing:
         raise UserError(f"checkpoint {name}: kind {kind} needs {', '.join(missing)}.")
     with io.atomic(destination) as folder:
@@ -112,7 +133,7 @@ def validate(folder: Path, name: str) -> None:
         )
 
 
-def _dtype(entry: dict, name: str):
+def _dtype(entry: Entry, name: str) -> "torch.dtype":
     import torch
 
     if entry["dtype"] not in processor.DTYPES:
@@ -125,7 +146,7 @@ def _dtype(entry: dict, name: str):
 # ---------------------------------------------------------------- GGUF
 
 
-def _from_gguf(gguf: Path, folder: Path, entry: dict, name: str) -> None:
+def _from_gguf(gguf: Path, folder: Path, entry: Entry, name: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -138,7 +159,7 @@ def _from_gguf(gguf: Path, folder: Path, entry: dict, name: str) -> None:
     program.say(f"{name}: reading the tokenizer of {file}")
     tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=file)
     if entry.get("digits"):
-        _split_digits(tokenizer)
+        _split_digits(tokenizer, name)
     program.say(f"{name}: reading the weights")
     model = AutoModelForCausalLM.from_pretrained(
         place,
@@ -151,19 +172,23 @@ def _from_gguf(gguf: Path, folder: Path, entry: dict, name: str) -> None:
     model.config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     tokenizer.model_max_length = model.config.max_position_embeddings
-    _save(model.to(dtype), tokenizer, folder)
+    # transformers wraps `to`, and its type takes the model as an argument
+    _save(model.to(dtype), tokenizer, folder)  # type: ignore[arg-type]
 
 
-def _split_digits(tokenizer) -> None:
+def _split_digits(tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
     """Put back what GGUF files of this family cannot express: each digit is a token of its own."""
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    from transformers import PreTrainedTokenizerFast
 
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UserError(f"checkpoint {name}: `digits` is for byte-level tokenizers; make it false.")
     tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
         [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)]
     )
 
 
-def _save(model, tokenizer, folder: Path) -> None:
+def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
     model.config.name_or_path = ""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -178,7 +203,7 @@ def _save(model, tokenizer, folder: Path) -> None:
 # ---------------------------------------------------------------- hub and local folders
 
 
-def _from_hub(entry: dict, folder: Path, name: str, state: Path | None) -> None:
+def _from_hub(entry: Entry, folder: Path, name: str, state: Path | None) -> None:
     import huggingface_hub
     from huggingface_hub import errors
 
@@ -242,7 +267,7 @@ _CHAT = (
 _CONTEXT = 4096
 
 
-def _random(entry: dict, folder: Path, name: str, seed: int) -> None:
+def _random(entry: Entry, folder: Path, name: str, seed: int) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -266,10 +291,11 @@ def _random(entry: dict, folder: Path, name: str, seed: int) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(io.rng(seed, "checkpoint", name).getrandbits(63))
         model = LlamaForCausalLM(config)
-    _save(model.to(dtype), tokenizer, folder)
+    # transformers wraps `to`, and its type takes the model as an argument
+    _save(model.to(dtype), tokenizer, folder)  # type: ignore[arg-type]
 
 
-def _own_tokenizer(vocabulary: int, name: str):
+def _own_tokenizer(vocabulary: int, name: str) -> "PreTrainedTokenizerFast":
     """A byte-level BPE tokenizer with single digits, trained on mathematical English."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -297,7 +323,8 @@ def _own_tokenizer(vocabulary: int, name: str):
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    # transformers leaves this constructor without types
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=_BEGIN,
         eos_token=_END,
@@ -308,15 +335,11 @@ def _own_tokenizer(vocabulary: int, name: str):
 
 
 def _docstrings(package: str, folders: tuple[str, ...]) -> list[str]:
-    """The docstrings of an installed package, read without importing it."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise UserError(f"{package} is not installed; it comes with torch. Check the environment.")
-    root = Path(found.submodule_search_locations[0])
-    texts = []
-    for folder in folders:
-        for path in sorted((root / folder).glob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module):
-                    texts.append(ast.get_docstring(node) or "")
-    return texts
+    """Of all that is defined in some folders of a package, private or not ("" without one)."""
+    return [
+        ast.get_docstring(node) or ""
+        for folder in folders
+        for _, tree in docstrings.modules(package, folder)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.Module)
+    ]

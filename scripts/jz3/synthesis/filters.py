@@ -9,10 +9,9 @@ for both.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
 
 from .. import io
 
@@ -99,6 +98,7 @@ def _shared_bands(
     """Rows that share a band of their MinHash with another row, and those bands."""
     if len(texts) < 2:
         return
+    import numpy as np
     from rensa import RMinHash
 
     parts = []
@@ -151,69 +151,191 @@ class TestQuestions:
         return None
 
 
-# ---------------------------------------------------------------- the funnel
+# ---------------------------------------------------------------- the filters
 
-Rows = list[dict[str, Any]]
-# The statuses that each filter stands for.
-_REASONS = {
-    "parsed": ("unparsed",),
-    "complete": ("truncated", "incomplete"),
-    "executed": ("not_executed",),
-    "answer_agrees": ("disagrees",),
-    "duplicate": ("duplicate",),
-    "contaminated": ("contaminated",),
+
+class FilterRow(TypedDict):
+    """The columns of a problem that filters read and set; solution: its first character will do."""
+
+    problem_id: str
+    question: str
+    solution: str
+    answer: str
+    finish_reason: str
+    parsed: bool | None
+    executed: bool | None
+    answer_agrees: bool | None
+    duplicate_of: str | None
+    contaminated_by: str | None
+    status: str
+
+
+class Recipe(TypedDict):
+    """Filters in their order, each a name or {name: its limit}, and the settings they share.
+
+    ngram: words; permutations: of MinHash; similarity: Jaccard, 0 to 1; shingle: words.
+    """
+
+    filters: Sequence[str | Mapping[str, float]]
+    ngram: int
+    permutations: int
+    similarity: float
+    shingle: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What filters know beside the rows that are still kept; cut: words of each kept question."""
+
+    cut: Mapping[str, str]
+    questions: TestQuestions
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A check of problems. It sets the status of rows that it rejects to one of `statuses`.
+
+    reject: called with the rows kept so far, and the limit that the recipe gives it; limit: what
+    that number means ("": the filter takes none).
+    """
+
+    statuses: tuple[str, ...]
+    reject: Callable[[Sequence[FilterRow], Corpus, float], None]
+    limit: str = ""
+
+
+def each_row(
+    check: Callable[[FilterRow, float], str | None],
+) -> Callable[[Sequence[FilterRow], Corpus, float], None]:
+    """`Filter.reject` of a check that sees one row at a time; it returns a status, or None."""
+
+    def reject(kept: Sequence[FilterRow], corpus: Corpus, limit: float) -> None:
+        for row in kept:
+            row["status"] = check(row, limit) or row["status"]
+
+    return reject
+
+
+def _incomplete(row: FilterRow, _: float) -> str | None:
+    if row["finish_reason"] != "stop":
+        return "truncated"
+    whole = all(text.strip() for text in (row["question"], row["solution"], row["answer"]))
+    return None if whole else "incomplete"
+
+
+def _duplicates(kept: Sequence[FilterRow], corpus: Corpus, _: float) -> None:
+    ids, recipe = [row["problem_id"] for row in kept], corpus.recipe
+    found = find_duplicates(
+        ids,
+        [corpus.cut[problem] for problem in ids],
+        similarity=recipe["similarity"],
+        shingle=recipe["shingle"],
+        permutations=recipe["permutations"],
+        seed=corpus.seed,
+    )
+    for row in kept:
+        row["duplicate_of"] = found.get(row["problem_id"])
+        if row["duplicate_of"]:
+            row["status"] = "duplicate"
+
+
+def _contaminated(kept: Sequence[FilterRow], corpus: Corpus, _: float) -> None:
+    for row in kept:
+        row["contaminated_by"] = corpus.questions.found_in(corpus.cut[row["problem_id"]].split())
+        if row["contaminated_by"]:
+            row["status"] = "contaminated"
+
+
+FILTERS = {
+    "parsed": Filter(("unparsed",), each_row(lambda row, _: None if row["parsed"] else "unparsed")),
+    "complete": Filter(("truncated", "incomplete"), each_row(_incomplete)),
+    "executed": Filter(
+        ("not_executed",), each_row(lambda row, _: None if row["executed"] else "not_executed")
+    ),
+    "answer_agrees": Filter(
+        ("disagrees",), each_row(lambda row, _: None if row["answer_agrees"] else "disagrees")
+    ),
+    "duplicate": Filter(("duplicate",), _duplicates),
+    "contaminated": Filter(("contaminated",), _contaminated),
 }
 
 
-def apply_filters(
-    rows: Rows, test_questions: Iterable[tuple[str, str]], recipe: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """Set `status`, `duplicate_of` and `contaminated_by` of PROBLEMS rows; return the funnel.
+def named(entry: str | Mapping[str, float]) -> tuple[str, float]:
+    """The name and the limit (0 without one) of an entry of a recipe's `filters`.
 
-    `recipe`: filters (in their order), ngram, permutations, similarity, shingle. A row that came
-    rejected stays so, whatever the filters: a truncated or unparsed completion is never kept.
-    The funnel: {"written": n, "kept": n, "filters": {"1 parsed": {"in", "rejected", "out"}, ...},
-    "rejected": {status: n}, "contamination": {benchmark: n}}. Raises UserError for a filter that
-    does not exist.
+    Raises UserError where there is no such filter, or it wants a limit or takes none.
     """
+    if isinstance(entry, Mapping) and len(entry) != 1:
+        raise io.UserError(f"filters: {dict(entry)} is not one filter; write {{name: limit}}.")
+    name = entry if isinstance(entry, str) else next(iter(entry))
+    if name not in FILTERS:
+        hint = io.did_you_mean(name, FILTERS)
+        raise io.UserError(f'filter "{name}" is unknown ({", ".join(FILTERS)}).{hint}')
+    wanted = FILTERS[name].limit
+    if isinstance(entry, str) and wanted:
+        raise io.UserError(f"filter {name} takes a limit: {{{name}: {wanted}}}.")
+    if isinstance(entry, Mapping) and not wanted:
+        raise io.UserError(f"filter {name} takes no limit; write its name alone.")
+    return name, 0.0 if isinstance(entry, str) else entry[name]
+
+
+# ---------------------------------------------------------------- the funnel
+
+
+# What a filter got, rejected and passed on, in problems.
+Step = TypedDict("Step", {"in": int, "rejected": int, "out": int})
+
+
+class Funnel(TypedDict):
+    """Counts of problems: by filter ("1 parsed", in order), by status, by benchmark."""
+
+    written: int
+    kept: int
+    filters: dict[str, Step]
+    rejected: dict[str, int]
+    contamination: dict[str, int]
+
+
+def apply_filters(
+    rows: Sequence[FilterRow],
+    test_questions: Iterable[tuple[str, str]],
+    recipe: Recipe,
+    seed: int,
+) -> Funnel:
+    """Set `status`, `duplicate_of` and `contaminated_by` of rows; return the funnel.
+
+    A row that came rejected stays so, whatever the filters: a truncated or unparsed completion is
+    never kept. Raises UserError for a filter that does not exist.
+    """
+    chosen = [named(entry) for entry in recipe["filters"]]
     # Joined, words take a tenth of the memory that lists of them do.
     cut = {
         row["problem_id"]: " ".join(words(row["question"]))
         for row in rows
         if row["status"] == "kept"
     }
-    questions = TestQuestions(test_questions, recipe["ngram"])
-    checks: dict[str, Callable[[Rows], None]] = {
-        "parsed": lambda kept: _reject(kept, lambda row: not row["parsed"], "unparsed"),
-        "complete": _incomplete,
-        "executed": lambda kept: _reject(kept, lambda row: not row["executed"], "not_executed"),
-        "answer_agrees": lambda kept: _reject(
-            kept, lambda row: not row["answer_agrees"], "disagrees"
-        ),
-        "duplicate": lambda kept: _duplicates(kept, cut, recipe, seed),
-        "contaminated": lambda kept: _contaminated(kept, cut, questions),
-    }
-    unknown = [name for name in recipe["filters"] if name not in checks]
-    if unknown:
-        hint = io.did_you_mean(unknown[0], checks)
-        raise io.UserError(f'filter "{unknown[0]}" is unknown ({", ".join(checks)}).{hint}')
+    corpus = Corpus(cut, TestQuestions(test_questions, recipe["ngram"]), recipe, seed)
     inside = list(rows)
-    # What came rejected for a reason that no filter of the recipe stands for leaves first.
-    named = {reason for name in recipe["filters"] for reason in _REASONS[name]}
-    earlier = tuple(sorted({row["status"] for row in rows} - named - {"kept"}))
-    plan = [("earlier", earlier)] if earlier else []
-    plan += [(name, _REASONS[name]) for name in recipe["filters"]]
-    steps = {}
-    for number, (name, reasons) in enumerate(plan, 1):
-        if name in checks:
-            checks[name]([row for row in inside if row["status"] == "kept"])
-        out = [row for row in inside if row["status"] not in reasons]
-        steps[f"{number} {name}"] = {
+    steps: dict[str, Step] = {}
+
+    def leave(name: str, statuses: Iterable[str]) -> list[FilterRow]:
+        out = [row for row in inside if row["status"] not in statuses]
+        steps[f"{len(steps) + 1} {name}"] = {
             "in": len(inside),
             "rejected": len(inside) - len(out),
             "out": len(out),
         }
-        inside = out
+        return out
+
+    # What came rejected for a reason that no filter of the recipe stands for leaves first.
+    own = {status for name, _ in chosen for status in FILTERS[name].statuses}
+    if earlier := {row["status"] for row in rows} - own - {"kept"}:
+        inside = leave("earlier", earlier)
+    for name, limit in chosen:
+        FILTERS[name].reject([row for row in inside if row["status"] == "kept"], corpus, limit)
+        inside = leave(name, FILTERS[name].statuses)
     benchmarks = Counter(
         row["contaminated_by"].split(":", 1)[0] for row in rows if row["contaminated_by"]
     )
@@ -226,41 +348,3 @@ def apply_filters(
         "rejected": dict(sorted(statuses.items())),
         "contamination": dict(sorted(benchmarks.items())),
     }
-
-
-def _reject(kept: Rows, wrong: Callable[[dict[str, Any]], bool], status: str) -> None:
-    for row in kept:
-        if wrong(row):
-            row["status"] = status
-
-
-def _incomplete(kept: Rows) -> None:
-    _reject(kept, lambda row: row["finish_reason"] != "stop", "truncated")
-    _reject(
-        [row for row in kept if row["status"] == "kept"],
-        lambda row: not all(row[part].strip() for part in ("question", "solution", "answer")),
-        "incomplete",
-    )
-
-
-def _duplicates(kept: Rows, cut: dict[str, str], recipe: dict[str, Any], seed: int) -> None:
-    ids = [row["problem_id"] for row in kept]
-    found = find_duplicates(
-        ids,
-        [cut[problem] for problem in ids],
-        similarity=recipe["similarity"],
-        shingle=recipe["shingle"],
-        permutations=recipe["permutations"],
-        seed=seed,
-    )
-    for row in kept:
-        row["duplicate_of"] = found.get(row["problem_id"])
-        if row["duplicate_of"]:
-            row["status"] = "duplicate"
-
-
-def _contaminated(kept: Rows, cut: dict[str, str], questions: TestQuestions) -> None:
-    for row in kept:
-        row["contaminated_by"] = questions.found_in(cut[row["problem_id"]].split())
-        if row["contaminated_by"]:
-            row["status"] = "contaminated"

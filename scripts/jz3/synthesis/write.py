@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from .. import io, records
-from ..generation import Generated, Request, Sampling, generate_journalled
+from ..generation import Generated, Request, Sampling, Settings, generate_journalled
 from ..generation.engines import open_engine
 from ..program import work_key
 from ..prompts import answer_of, parse_completion
 
 
-def problem_row(prompt: dict[str, Any], generated: Generated) -> dict[str, Any]:
-    """The PROBLEMS row of a completion; `status` is kept, truncated or unparsed so far."""
+class Recipe(Settings):
+    """How a synthesizer writes: an engine's settings, and how it samples."""
+
+    sampling: dict[str, Any]
+
+
+def problem_row(prompt: records.Prompt, generated: Generated) -> records.Problem:
+    """The row of a completion; `status` is kept, truncated or unparsed so far."""
     parts = parse_completion(generated.text, prompt["mode"])
     question, solution = parts or ("", "")
     if generated.finish_reason != "stop":
@@ -23,7 +29,11 @@ def problem_row(prompt: dict[str, Any], generated: Generated) -> dict[str, Any]:
     else:
         status = "kept" if parts else "unparsed"
     return {
-        **{key: prompt[key] for key in ("passage_id", "source", "level", "mode", "prompt")},
+        "passage_id": prompt["passage_id"],
+        "source": prompt["source"],
+        "level": prompt["level"],
+        "mode": prompt["mode"],
+        "prompt": prompt["prompt"],
         "problem_id": records.problem_id(question, prompt["request_id"]),
         "question": question,
         "solution": solution,
@@ -41,14 +51,14 @@ def problem_row(prompt: dict[str, Any], generated: Generated) -> dict[str, Any]:
 
 
 def write_problems(
-    prompts: list[dict[str, Any]],
+    prompts: list[records.Prompt],
     synthesizer: str | Path,
-    recipe: dict[str, Any],
+    recipe: Recipe,
     seed: int,
     journal_path: str | Path | None,
     what: str,
-) -> list[dict[str, Any]]:
-    """Have the synthesizer answer all prompts: PROBLEMS rows, in the prompts' order."""
+) -> list[records.Problem]:
+    """Have the synthesizer answer all prompts; rows come in the prompts' order."""
     requests = [Request(row["request_id"], row["prompt"]) for row in prompts]
     sampling = Sampling(**recipe["sampling"])
     engine = open_engine(synthesizer, recipe)
@@ -57,7 +67,7 @@ def write_problems(
 
 
 def journal_in(
-    state: Path | None, recipe: dict[str, Any], inputs: Iterable[str | Path], code: str, seed: int
+    state: Path | None, recipe: Recipe, inputs: Iterable[str | Path], code: str, seed: int
 ) -> Path | None:
     """The journal in a `--state` directory, emptied where anything it depends on has changed."""
     if state is None:
@@ -66,7 +76,7 @@ def journal_in(
     return io.resume_directory(state, key) / "completions.jsonl"
 
 
-def count_statuses(rows: Iterable[dict[str, Any]]) -> str:
+def count_statuses(rows: Iterable[records.Problem]) -> str:
     """`120 kept, 8 truncated, 3 unparsed`, for the log."""
     counts: dict[str, int] = {}
     for row in rows:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..distillation.journal import NANO, TeacherJournal
-from ..io import UserError, read_json_lines
+from ..io import UserError, open_parquet, read_json_lines
 from ..text import short
 from . import text_table
 from .text_table import Grid, number
@@ -118,19 +118,12 @@ def _counted(path: Path) -> dict[str, Any]:
 
 def _sums(path: Path, *names: str) -> list[Any]:
     """Sums of columns (an empty table, or nulls only: 0), without reading the texts beside them."""
-    import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            if missing := set(names) - set(file.schema_arrow.names):
-                raise UserError(f'{path}: column "{min(missing)}" is missing. Delete it and rerun.')
-            table = file.read(columns=list(names))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-    except (pa.ArrowInvalid, OSError):
-        raise UserError(f"{path}: not a readable Parquet file. Delete it and rerun.") from None
+    with open_parquet(path) as file:
+        if missing := set(names) - set(file.schema_arrow.names):
+            raise UserError(f'{path}: column "{min(missing)}" is missing. Delete it and rerun.')
+        table = file.read(columns=list(names))
     return [pc.sum(table[name]).as_py() or 0 for name in names]
 
 

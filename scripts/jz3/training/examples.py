@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .. import io
-from ..records import BENCHMARK, PROBLEMS
+from ..records import BENCHMARK, PROBLEMS, BenchmarkProblem
 from ..templates import question_text
 
 
@@ -25,13 +24,8 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
         rows = io.read_json_lines(path)
         examples = _from_columns(path, rows, list(rows[0]) if rows else [])
     else:
-        try:
-            names = pq.read_schema(path).names
-        except FileNotFoundError:
-            raise io.UserError(f"{path}: no such file. Run the workflow again.") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            text = str(error).splitlines()[0]
-            raise io.UserError(f"{path}: not a readable Parquet file ({text}).") from None
+        with io.open_parquet(path, product=False) as file:
+            names = file.schema_arrow.names
         if set(PROBLEMS.names) <= set(names):
             examples = _from_problems(io.read_table(path, PROBLEMS, allow_empty=True))
         elif set(BENCHMARK.names) <= set(names):
@@ -46,9 +40,9 @@ def read_examples(path: str | Path, modes: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    file = pq.ParquetFile(path, pre_buffer=False)  # else all of it is held
-    for batch in file.iter_batches(columns=["input", "output"]):
-        yield from batch.to_pylist()
+    with io.open_parquet(path, product=False) as file:
+        for batch in file.iter_batches(columns=["input", "output"]):
+            yield from batch.to_pylist()
 
 
 def _from_columns(
@@ -72,14 +66,16 @@ def _from_problems(table: pa.Table) -> Iterator[tuple[str, str]]:
                 yield question_text(row["question"], row["mode"]), row["solution"]
 
 
-def _from_benchmark(rows: list[dict[str, Any]], modes: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _from_benchmark(
+    rows: list[BenchmarkProblem], modes: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     for mode in modes:
         for row in rows:
             if example := worked_example(row, mode):
                 yield example
 
 
-def worked_example(row: dict[str, Any], mode: str) -> tuple[str, str] | None:
+def worked_example(row: BenchmarkProblem, mode: str) -> tuple[str, str] | None:
     """The example (prompt, completion) of one BENCHMARK row; None without a solution of `mode`."""
     worked = row["solution"] if mode == "cot" else row["program"]
     if not worked.strip():

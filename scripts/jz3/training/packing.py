@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..io import UserError, did_you_mean
+from ..io import UserError, did_you_mean, parquet_errors
 from ..records import PACKS
 from ..tokens import beginning, begun
 
@@ -216,7 +216,7 @@ class PackFile(Sequence[dict[str, Any]]):
 
     def __init__(self, path: str | Path):
         self.path = path
-        try:
+        with parquet_errors(path):
             self._file = pq.ParquetFile(path)
             names = self._file.schema_arrow.names
             for name in PACKS.names:
@@ -226,13 +226,6 @@ class PackFile(Sequence[dict[str, Any]]):
                         " Is this a file made by pack_corpus?"
                     )
             self.stages: list[str] = self._file.read(columns=["stage"])["stage"].to_pylist()
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file. Run the workflow again to make it.") from None
-        except (pa.ArrowInvalid, OSError) as error:
-            text = str(error).splitlines()[0]
-            raise UserError(
-                f"{path}: not a readable Parquet file ({text}). Delete it and rerun."
-            ) from None
         groups = [self._file.metadata.row_group(i) for i in range(self._file.num_row_groups)]
         self._starts, rows = [], 0
         for group in groups:

@@ -9,18 +9,21 @@ import functools
 import operator
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from .wording import NAMES, WORDS, article, capitalised, dollars, number, plural, spelled
 
-_OPERATORS = {
+_ARITHMETIC: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.FloorDiv: lambda a, b: Fraction(a // b),
     ast.Mod: operator.mod,
+}
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Fraction, Fraction], bool]] = {
     ast.Lt: operator.lt,
     ast.Gt: operator.gt,
     ast.LtE: operator.le,
@@ -66,37 +69,48 @@ def _parsed(expression: str) -> ast.Expression:
     return ast.parse(expression, mode="eval")
 
 
-def evaluate(expression: str, values: dict[str, Fraction]) -> Fraction | bool:
-    """Exact value of an expression in + - * / // % and comparisons over named numbers.
+def evaluate(expression: str, values: dict[str, Fraction]) -> Fraction:
+    """Exact value of an expression in + - * / // % over named numbers.
 
     Raises ValueError on anything else.
     """
+    return _value(_parsed(expression).body, values)
 
-    def value(node: ast.AST) -> Fraction | bool:
-        match node:
-            case ast.Expression(body=body):
-                return value(body)
-            case ast.Constant(value=int() | float() as constant):
-                return Fraction(str(constant))
-            case ast.Name(id=name) if name in values:
-                return values[name]
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](value(left), value(right))
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _OPERATORS:
-                return _OPERATORS[type(op)](value(left), value(right))
-            case ast.BoolOp(op=ast.And(), values=parts):
-                return all(value(part) for part in parts)
-        raise ValueError(f"{expression}: cannot evaluate {ast.dump(node)}")
 
-    return value(_parsed(expression))
+def holds(condition: str, values: dict[str, Fraction]) -> bool:
+    """Whether a comparison of such expressions, or several joined by `and`, is true.
+
+    Raises ValueError on anything else.
+    """
+    return _truth(_parsed(condition).body, values)
+
+
+def _value(node: ast.expr, values: dict[str, Fraction]) -> Fraction:
+    match node:
+        case ast.Constant(value=int() | float() as constant):
+            return Fraction(str(constant))
+        case ast.Name(id=name) if name in values:
+            return values[name]
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
+            return _ARITHMETIC[type(op)](_value(left, values), _value(right, values))
+    raise ValueError(f"cannot evaluate {ast.unparse(node)}")
+
+
+def _truth(node: ast.expr, values: dict[str, Fraction]) -> bool:
+    match node:
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            return _COMPARISONS[type(op)](_value(left, values), _value(right, values))
+        case ast.BoolOp(op=ast.And(), values=parts):
+            return all(_truth(part, values) for part in parts)
+    raise ValueError(f"no condition: {ast.unparse(node)}")
 
 
 def _draw_number(spec: str, random_: random.Random) -> Fraction:
     if "|" in spec:
         return Fraction(random_.choice(spec.split("|")))
-    bounds, _, step = spec.partition("/")
+    bounds, _, width = spec.partition("/")
     low, high = (Fraction(bound) for bound in bounds.split(".."))
-    step = Fraction(step or 1)
+    step = Fraction(width or 1)
     return low + step * random_.randint(0, int((high - low) / step))
 
 
@@ -122,7 +136,7 @@ def draw_values(template: Template, random_: random.Random) -> dict[str, Fractio
             for value in values.values()
         )
         # no result is 1, so that sentences such as "There are 8 left." stay grammatical
-        if friendly and 1 not in results and evaluate(template.where, values):
+        if friendly and 1 not in results and holds(template.where, values):
             return values
     raise ValueError(f"template {template.name}: no numbers satisfy its conditions")
 
@@ -141,12 +155,11 @@ class _Scene:
 
     def fill(self, text: str, expression: str = "", result: str = "", spell: bool = False) -> str:
         return capitalised(
-            _SLOT.sub(lambda slot: self._slot(*slot.groups(), expression, result, spell), text)
+            _SLOT.sub(lambda slot: self._slot(slot, expression, result, spell), text)
         )
 
-    def _slot(
-        self, name: str, form: str, unit: str, expression: str, result: str, spell: bool
-    ) -> str:
+    def _slot(self, slot: re.Match[str], expression: str, result: str, spell: bool) -> str:
+        name, form, unit = slot.groups(default="")
         if name in self.people:
             person = self.people[name]
             return (
@@ -167,7 +180,7 @@ class _Scene:
             return self._amount(self.values[name], unit, spell and self.in_words)
         raise ValueError(f'template {self.template.name}: unknown slot "{name}"')
 
-    def _amount(self, value: Fraction, unit: str | None, spell: bool = False) -> str:
+    def _amount(self, value: Fraction, unit: str, spell: bool = False) -> str:
         if unit == "$":
             return dollars(value)
         as_fraction = self.template.style == "fraction"
