@@ -1,10 +1,13 @@
 """Opening a checkpoint: a folder as Hugging Face writes it, never a name to be downloaded."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import processor
 from .io import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def require(folder: str | Path) -> None:
@@ -16,7 +19,7 @@ def require(folder: str | Path) -> None:
         )
 
 
-def open_model(folder: str | Path, dtype: str, attention: str = "sdpa") -> Any:
+def open_model(folder: str | Path, dtype: str, attention: str = "sdpa") -> "PreTrainedModel":
     """The causal language model in `folder`, on the CPU, with its weights in `dtype`.
 
     attention: as transformers names its implementations. Raises UserError where there is no
@@ -26,16 +29,18 @@ def open_model(folder: str | Path, dtype: str, attention: str = "sdpa") -> Any:
     from transformers import AutoModelForCausalLM
 
     processor.check(dtype)
-    return _load(
+    model: PreTrainedModel = _load(
         AutoModelForCausalLM, folder, dtype=getattr(torch, dtype), attn_implementation=attention
     )
+    return model
 
 
-def open_tokenizer(folder: str | Path) -> Any:
+def open_tokenizer(folder: str | Path) -> "PreTrainedTokenizerBase":
     """The tokenizer in `folder`. Raises UserError as `open_model` does."""
     from transformers import AutoTokenizer
 
-    return _load(AutoTokenizer, folder)
+    tokenizer: PreTrainedTokenizerBase = _load(AutoTokenizer, folder)
+    return tokenizer
 
 
 def _load(kind: Any, folder: str | Path, **options: Any) -> Any:

@@ -113,14 +113,13 @@ def slowdown() -> float | None:
     key = io.digest([sorted(flags()), version, limits])
     cache = _cache_file()
     known = _read(cache)
-    if not isinstance(known.get(key), float):
-        ratio = measure() if "torch" in sys.modules else _measure_apart()
-        if ratio is None:
-            return None
-        known[key] = ratio
+    if isinstance(ratio := known.get(key), float):
+        return ratio
+    ratio = measure() if "torch" in sys.modules else _measure_apart()
+    if ratio is not None:
         with contextlib.suppress(OSError):  # a home that cannot be written: measured again
-            io.write_json(cache, known)
-    return known[key]
+            io.write_json(cache, known | {key: ratio})
+    return ratio
 
 
 def measure() -> float:

@@ -140,7 +140,8 @@ def _dtype(entry: Entry, name: str) -> "torch.dtype":
         raise UserError(
             f'checkpoint {name}: unknown dtype "{entry["dtype"]}" ({" | ".join(processor.DTYPES)}).'
         )
-    return getattr(torch, entry["dtype"])
+    dtype: torch.dtype = getattr(torch, entry["dtype"])
+    return dtype
 
 
 # ---------------------------------------------------------------- GGUF
