@@ -170,4 +170,5 @@ class Directions:
         """Mean unit gradients at a checkpoint: (subtasks, D or dimension) float32."""
         with safe_open(self.path, "pt") as file:
             rows: torch.Tensor = file.get_tensor(f"epoch-{checkpoint.epoch}")
-        return rows
+        # A copy: last bits of sums over a mapped file depend on the length of its header.
+        return rows.clone()
