@@ -1,6 +1,6 @@
 # What every stage uses: the checked configuration, names, code versions, resources.
 #
-# Reads:  config, rules/schemas/config.schema.yaml, the programs' source (for their version)
+# Reads:  config, the programs' source (for their version)
 # Writes: nothing
 
 import functools
@@ -10,15 +10,13 @@ import shlex
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from jz3.io import UserError, digest
-from jz3.workflow import sharing, sizing, slurm_jobs, workload
+from jz3.workflow import checks, sharing, sizing, slurm_jobs, workload
 from jz3.workflow.code_version import code_version as digest_of_program
-from jz3.workflow.configuration import mistakes
 
 
 def drop_removed(section):
@@ -30,20 +28,11 @@ def drop_removed(section):
             drop_removed(value)
 
 
-def check_configuration():
-    """Stop with every mistake at once, one line each."""
-    drop_removed(config)
-    schema = yaml.safe_load(
-        Path(workflow.basedir, "rules/schemas/config.schema.yaml").read_text()
-    )
-    if found := mistakes(config, schema, Path.cwd()):
-        count = (
-            f"{len(found)} mistake{'s' if len(found) > 1 else ''} in the configuration:"
-        )
-        raise WorkflowError("\n".join([count, *(f"  {line}" for line in found)]))
-
-
-check_configuration()
+drop_removed(config)
+try:
+    experiment = checks.read(config, Path.cwd())
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 # Programs run under the interpreter that runs Snakemake, unless conda or modules provide one;
 # only the `sources` stage and a hosted teacher may use the network.
