@@ -3,14 +3,17 @@
 --recipe: "gpus" ({rule: {name: GPUs of a job}}) and "gpu_hour_dollars".
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
 from jz3.io import UserError, write_json, write_text
 from jz3.tables import costs, sidecar
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Count, add up and write the forms of the table, and the files that were counted."""
     if not options.timings.is_dir():
         raise UserError(f"{options.timings}: no such folder; no job has left its time.")
@@ -24,14 +27,21 @@ def main(options) -> None:
     program.say(f"table cost: {len(found)} steps, {costs.time(sum(c.seconds for c in found))}")
 
 
-if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument(
         "--products", nargs="+", type=Path, required=True,
         help="completions, problems, candidates, histories and answers of the run",
     )  # fmt: skip
-    parser.add_argument("--timings", type=Path, required=True, help="folder of Snakemake's times")
-    parser.add_argument("--journal", type=Path, help="the teacher's journal, if there is one")
+    arguments.add_argument(
+        "--timings", type=Path, required=True, help="folder of Snakemake's times"
+    )
+    arguments.add_argument("--journal", type=Path, help="the teacher's journal, if there is one")
     for form in ("csv", "markdown", "latex", "sidecar"):
-        parser.add_argument(f"--{form}", required=True)
-    program.run(main, parser)
+        arguments.add_argument(f"--{form}", required=True)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.BuildCostTable))

@@ -3,13 +3,17 @@
 --recipe: {"corpus": name} and the corpus's entry in the configuration.
 """
 
+import argparse
+
 from jz3 import program
 from jz3.io import read_json, read_rows, write_text
 from jz3.records import PROBLEMS
 from jz3.report import corpus_card
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Describe what was kept and what was left out."""
     kept = read_rows(options.problems, PROBLEMS)
     rejected = read_rows(options.rejected, PROBLEMS, allow_empty=True)
@@ -17,10 +21,15 @@ def main(options) -> None:
     write_text(options.output, text)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--problems", required=True, help="kept problems (Parquet)")
+    arguments.add_argument("--rejected", required=True, help="problems left out (Parquet)")
+    arguments.add_argument("--report", required=True, help="the filter's report (JSON)")
+    arguments.add_argument("--output", required=True, help="Markdown file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--problems", required=True, help="kept problems (Parquet)")
-    parser.add_argument("--rejected", required=True, help="problems left out (Parquet)")
-    parser.add_argument("--report", required=True, help="the filter's report (JSON)")
-    parser.add_argument("--output", required=True, help="Markdown file")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.DataCard))

@@ -1,17 +1,24 @@
 """Draw what was kept of passages and problems, and why the rest was not, as SVG."""
 
+import argparse
+
 from jz3 import program
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read all counts and draw them."""
     from jz3.report import funnel_figure
 
     funnel_figure.funnels(options.output, options.funnels)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--funnels", nargs="+", required=True, help="funnel.json files")
+    arguments.add_argument("--output", required=True, help="SVG file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--funnels", nargs="+", required=True, help="funnel.json files")
-    parser.add_argument("--output", required=True, help="SVG file")
-    program.run(main, parser)
+    program.run(main, parser())

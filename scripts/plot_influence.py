@@ -1,11 +1,13 @@
 """Draw how influence scores spread over sources and levels, as SVG."""
 
+import argparse
+
 from jz3 import program
 from jz3.io import read_table
 from jz3.records import SCORES
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read one table of scores and draw it."""
     from jz3.report import figures
 
@@ -13,8 +15,13 @@ def main(options) -> None:
     figures.influence(options.output, rows)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--scores", required=True, help="scores.parquet of score_influence")
+    arguments.add_argument("--output", required=True, help="SVG file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--scores", required=True, help="scores.parquet of score_influence")
-    parser.add_argument("--output", required=True, help="SVG file")
-    program.run(main, parser)
+    program.run(main, parser())

@@ -4,13 +4,14 @@ The recipe is the whole configuration. Of --scores and --candidates the page sho
 made.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
 from jz3.io import write_text
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Render the page and write it."""
     from jz3.report.page import render
 
@@ -32,18 +33,27 @@ def main(options) -> None:
     program.say(f"report: {len(page.encode()):,} bytes")
 
 
-if __name__ == "__main__":
-    parser = program.parser(__doc__)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
     several = {"nargs": "*", "type": Path, "default": []}
-    parser.add_argument("--tables", nargs="+", type=Path, required=True, help="build_table's CSVs")
-    parser.add_argument("--run-tables", **several, help="cost.csv, influence.csv")
-    parser.add_argument("--sidecars", **several, help="where the tables' numbers are from (JSON)")
-    parser.add_argument("--figures", **several, help="SVG files, in the order of the page")
-    parser.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
-    parser.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
-    parser.add_argument("--scores", **several, help="scores.parquet of influence runs")
-    parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
-    parser.add_argument("--cards", **several, help="data cards (Markdown)")
-    parser.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
-    parser.add_argument("--output", type=Path, required=True, help="HTML file")
-    program.run(main, parser)
+    arguments.add_argument(
+        "--tables", nargs="+", type=Path, required=True, help="build_table's CSVs"
+    )
+    arguments.add_argument("--run-tables", **several, help="cost.csv, influence.csv")
+    arguments.add_argument(
+        "--sidecars", **several, help="where the tables' numbers are from (JSON)"
+    )
+    arguments.add_argument("--figures", **several, help="SVG files, in the order of the page")
+    arguments.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
+    arguments.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
+    arguments.add_argument("--scores", **several, help="scores.parquet of influence runs")
+    arguments.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
+    arguments.add_argument("--cards", **several, help="data cards (Markdown)")
+    arguments.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
+    arguments.add_argument("--output", type=Path, required=True, help="HTML file")
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

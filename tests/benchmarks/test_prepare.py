@@ -281,7 +281,7 @@ def run(tmp_path, *options):
 
 
 def test_program_writes_generated_problems_with_equal_bytes(tmp_path):
-    recipe = json.dumps({"generator": "word_problems", "problems": 20})
+    recipe = json.dumps({"split": {"generator": "word_problems", "problems": 20}})
     for name in ("one", "two"):
         done = run(tmp_path, "--recipe", recipe, "--seed", 17, "--output", name)
         assert done.returncode == 0, done.stderr
@@ -293,8 +293,10 @@ def test_program_writes_generated_problems_with_equal_bytes(tmp_path):
 
 def test_program_reads_choices_from_files(tmp_path):
     path = lines(tmp_path / "f", [{"q": "Which?", "o": ["A)1", "B)2"], "a": "B"}])
-    recipe = {"fields": {**FIELDS, "choices": "o"}, "take": "letter"}
-    done = run(tmp_path, "--recipe", json.dumps(recipe), "--files", path, "--output", "out")
+    split = {"files": ["f"], "fields": {**FIELDS, "choices": "o"}, "take": "letter"}
+    done = run(
+        tmp_path, "--recipe", json.dumps({"split": split}), "--files", path, "--output", "out"
+    )
     assert done.returncode == 0, done.stderr
     (row,) = io.read_rows(tmp_path / "out", records.BENCHMARK)
     assert (row["answer"], row["choices"]) == ("B", ["1", "2"])
@@ -302,7 +304,8 @@ def test_program_reads_choices_from_files(tmp_path):
 
 def test_program_reports_a_mistake_in_one_line(tmp_path):
     path = lines(tmp_path / "f", ROWS)
-    recipe = json.dumps({"fields": {"question": "{question}", "answer": "{a}"}})
+    fields = {"question": "{question}", "answer": "{a}"}
+    recipe = json.dumps({"split": {"files": ["f"], "fields": fields, "take": "whole"}})
     done = run(tmp_path, "--recipe", recipe, "--files", path, "--output", "out")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -2,10 +2,11 @@
 
 import csv
 import glob
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic.fields import FieldInfo
 
 from ..io import UserError, did_you_mean
@@ -18,15 +19,36 @@ from .messages import mistakes_of_shape
 RUN_TABLES = ("cost", "influence")
 
 
-def read(config: dict[str, Any], root: Path) -> Experiment:
+def read(config: dict[str, Any], root: Path, files: Iterable[Path] = ()) -> Experiment:
     """The experiment that a configuration describes.
 
-    `root` is the folder that relative paths start from. Raises UserError with every mistake.
+    `root` is the folder that relative paths start from, `files` those that the configuration was
+    read from. Raises UserError with every mistake.
     """
-    if lines := mistakes(config, root):
+    if lines := [line for file in files for line in repeated(file)] + mistakes(config, root):
         count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''} in the configuration:"
         raise UserError("\n".join([count, *(f"  {line}" for line in lines)]))
     return Experiment.model_validate(config)
+
+
+def repeated(file: Path) -> Iterator[str]:
+    """Keys that a file gives twice: of such, YAML takes the last without a word."""
+
+    def within(node: yaml.Node, place: str) -> Iterator[str]:
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                yield from within(item, place)
+        if not isinstance(node, yaml.MappingNode):
+            return
+        seen = set()
+        for key, value in node.value:
+            at = f"{place}.{key.value}" if place else str(key.value)
+            if key.value in seen:
+                yield f"{at}: stands in {file} twice (line {key.start_mark.line + 1}); keep one."
+            seen.add(key.value)
+            yield from within(value, at)
+
+    yield from within(yaml.compose(file.read_text(encoding="utf-8"), yaml.CSafeLoader), "")
 
 
 def mistakes(config: dict[str, Any], root: Path) -> list[str]:

@@ -141,9 +141,10 @@ class Experiment(Part):
             raise ValueError("evaluated as it is: it has no recipe")
         return self.recipes[name]
 
-    def split(self, benchmark: str, split: Literal["train", "test"]) -> Split:
+    def split(self, benchmark: str, split: str) -> Split:
         """One split of a benchmark. Raises KeyError where it is not configured."""
-        return self.benchmarks[benchmark].splits[split]
+        splits: dict[str, Split] = {**self.benchmarks[benchmark].splits}
+        return splits[split]
 
     @property
     def decontaminated(self) -> list[str]:

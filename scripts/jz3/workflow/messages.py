@@ -4,13 +4,14 @@ pydantic finds what does not fit the types; here its errors become sentences for
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ..io import did_you_mean
+from ..io import UserError, did_you_mean
 from .keys import Part, inside, members, options
 
 _EXPECTED = {
@@ -47,6 +48,16 @@ def mistakes_of_shape(part: type[Part], value: Any) -> list[str]:
 def _follows(error: Any) -> bool:
     """Whether it only follows from another one: a list counts as short where an item is wrong."""
     return error["type"] == "too_short" and len(error["input"]) > 0
+
+
+def accepts(part: type[Part]) -> Callable[[Any], None]:
+    """A check of a program's recipe: raises UserError with all mistakes in one line."""
+
+    def check(recipe: Any) -> None:
+        if lines := mistakes_of_shape(part, recipe):
+            raise UserError(f"--recipe: {' '.join(lines)}")
+
+    return check
 
 
 @dataclass
