@@ -46,7 +46,7 @@ format: $(VENV)/test.ready
 	snakefmt Snakefile rules
 
 docs: $(VENV)/test.ready
-	python -c "import sys, yaml; sys.path.insert(0, 'scripts'); from jz3.workflow.configuration import document; print(document(yaml.safe_load(open('rules/schemas/config.schema.yaml'))), end='')" > docs/configuration.md
+	PYTHONPATH=scripts python -m jz3.workflow.schema
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

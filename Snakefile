@@ -23,7 +23,6 @@ pathvars:
 
 
 include: "rules/common.smk"
-include: "rules/products.smk"
 include: "rules/sources.smk"
 include: "rules/corpus.smk"
 include: "rules/benchmarks.smk"

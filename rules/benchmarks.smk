@@ -12,7 +12,7 @@ localrules:
 rule prepare_benchmark:
     """Read, or generate, one split of a benchmark."""
     input:
-        files=split_files,
+        files=of(layout.split_files, "benchmark", "split"),
     output:
         problems=ensure(
             "<results>/benchmarks/{benchmark}/{split}.parquet", non_empty=True
@@ -24,13 +24,13 @@ rule prepare_benchmark:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=megabytes(2000),
         runtime=30,
     params:
-        recipe=lambda wc: canonical(split_of(wc)),
+        recipe=recipe(recipes.prepare_benchmark, "benchmark", "split"),
         code=code_version("prepare_benchmark.py"),
-        seed=config["seed"],
-        files=lambda wc, input: option("--files", input.files),
+        seed=experiment.seed,
+        files=given("--files", "files"),
     shell:
         "python scripts/prepare_benchmark.py --benchmark {wildcards.benchmark:q}"
         " --split {wildcards.split:q} {params.files} --seed {params.seed}"
@@ -43,6 +43,6 @@ rule benchmarks:
     input:
         [
             f"<results>/benchmarks/{name}/{split}.parquet"
-            for name, entry in config["benchmarks"].items()
-            for split in entry["splits"]
+            for name, entry in experiment.benchmarks.items()
+            for split in entry.splits
         ],

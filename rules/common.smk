@@ -1,25 +1,25 @@
-# What every stage uses: the checked configuration, names, code versions, resources.
+# What every stage uses: the experiment, its layout, names, code versions, resources.
 #
-# Reads:  config, rules/schemas/config.schema.yaml, the programs' source (for their version)
+# Reads:  config, the programs' source (for their version)
 # Writes: nothing
 
 import functools
-import glob
+import inspect
 import json
 import shlex
 import sys
 from pathlib import Path
 
-import yaml
+from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from jz3 import processor
-from jz3.io import UserError, digest
-from jz3.workflow import sharing, sizing, slurm_jobs, workload
+from jz3.io import UserError
+from jz3.workflow import checks, recipes, sizing, slurm_jobs, workload
+from jz3.workflow import layout as paths
 from jz3.workflow.code_version import code_version as digest_of_program
-from jz3.workflow.configuration import mistakes
+from jz3.workflow.layout import Layout
 
 
 def drop_removed(section):
@@ -31,20 +31,11 @@ def drop_removed(section):
             drop_removed(value)
 
 
-def check_configuration():
-    """Stop with every mistake at once, one line each."""
-    drop_removed(config)
-    schema = yaml.safe_load(
-        Path(workflow.basedir, "rules/schemas/config.schema.yaml").read_text()
-    )
-    if found := mistakes(config, schema, Path.cwd()):
-        count = (
-            f"{len(found)} mistake{'s' if len(found) > 1 else ''} in the configuration:"
-        )
-        raise WorkflowError("\n".join([count, *(f"  {line}" for line in found)]))
-
-
-check_configuration()
+drop_removed(config)
+try:
+    experiment = checks.read(config, Path.cwd(), map(Path, workflow.configfiles))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
 
 # Programs run under the interpreter that runs Snakemake, unless conda or modules provide one;
 # only the `sources` stage and a hosted teacher may use the network.
@@ -56,32 +47,36 @@ OWN_PATH = (
 shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1; {OWN_PATH}")
 
 
+layout = Layout(experiment)
+
+# What jobs ask for, from the sizes in the configuration (docs/cluster.md).
+try:
+    PLAN = workload.plan(experiment)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+
 def names(section):
     """Wildcard constraint: exactly the names in a part of the configuration."""
     return "|".join(section) or "(?!)"
 
 
 wildcard_constraints:
-    source=names(config["sources"]),
-    dataset=names(config["datasets"]),
-    checkpoint=names(config["checkpoints"]),
-    collection=names(config["corpus"]["sources"]),
-    benchmark=names(config["benchmarks"]),
+    source=names(experiment.sources),
+    dataset=names(experiment.datasets),
+    checkpoint=names(experiment.checkpoints),
+    collection=names(experiment.corpus.sources),
+    benchmark=names(experiment.benchmarks),
     split="train|test",
-    distillation=names(config["distillation"]),
-    synthesizer=names(config["synthesizers"]),
-    influence=names(config["influence"]),
-    corpus=names(config["corpora"]),
-    model=names(config["models"]),
+    distillation=names(experiment.distillation),
+    synthesizer=names(experiment.synthesizers),
+    influence=names(experiment.influence),
+    corpus=names(experiment.corpora),
+    model=names(experiment.models),
     mode="cot|tool",
     shard=r"\d{5}",
     kind="train|vllm|evaluate",
-    table=names(config["tables"]),
-
-
-def canonical(section):
-    """A part of the configuration as text that does not depend on the order of its keys."""
-    return json.dumps(section, sort_keys=True)
+    table=names(experiment.tables),
 
 
 @functools.cache
@@ -95,14 +90,7 @@ def code_version(program):
 
 def in_results(path):
     """A path in the results folder for a param (Snakemake expands `<results>` in files only)."""
-    return f"{config['results']}/{path}"
-
-
-def files(patterns):
-    """The files that glob patterns match, in a fixed order."""
-    return sorted(
-        {path for pattern in patterns for path in glob.glob(pattern, recursive=True)}
-    )
+    return f"{experiment.results}/{path}"
 
 
 def option(flag, paths):
@@ -111,44 +99,70 @@ def option(flag, paths):
     return f"{flag} {shlex.join(paths)}" if paths else ""
 
 
-# ------------------------------------------------------------------ settings and resources
+# ------------------------------------------------------------------ functions of wildcards
+
+
+def known(function):
+    """The function, its parameters noted: Snakemake looks them up for every job."""
+    overwrite_function_params(function, inspect.signature(function).parameters)
+    return function
+
+
+def of(function, *words):
+    """A function of the entries behind wildcards: `of(layout.corpus_table, "corpus")`."""
+    function = functools.cache(function)
+    return known(lambda wildcards: function(*(wildcards[word] for word in words)))
+
+
+def recipe(make, *words):
+    """For a param: what a program is told that can change bytes, as canonical JSON."""
+    return of(lambda *names: canonical(make(experiment, *names).identity()), *words)
+
+
+def conduct(make, *words):
+    """For a resource, which reruns nothing: what it is told of how the run goes."""
+    return of(lambda *names: canonical(make(experiment, *names).conduct()), *words)
+
+
+def canonical(value):
+    """Plain values as text that does not depend on the order of keys."""
+    return json.dumps(value, sort_keys=True)
+
+
+def given(flag, name):
+    """For a param: a command-line option with the rule's input of this name, if there is any."""
+    return known(lambda wildcards, input: option(flag, input[name]))
+
+
+# ------------------------------------------------------------------ resources
 
 CPUS_PER_GPU = 4
 
 
-def numerics(work="train"):
-    """Settings of programs that compute with torch; work: train | generate.
-
-    The number type is the one that `auto` means on this machine, so that products which another
-    kind of processor made are made again rather than mixed with its own.
-    """
-    return {
-        "threads": config["compute"]["threads"],
-        "dtype": processor.resolve(
-            config["compute"]["dtype"], config["compute"]["gpus"][work]
-        ),
-    }
+def megabytes(number):
+    """Host memory that grows with the attempts."""
+    return known(lambda wildcards, attempt: number * attempt)
 
 
-def generation():
-    """Settings of programs that generate text."""
-    return {
-        **numerics("generate"),
-        "engine": config["compute"]["generation"],
-        "batch": config["compute"]["batch"],
-    }
-
-
+@known
 def table_memory(wildcards, input, attempt):
     """Megabytes of host memory of a program that holds the tables it reads."""
     return int((sizing.PROGRAM_MB + 12 * input.size_mb) * attempt)
 
 
-# What jobs ask for, from the sizes in the configuration (docs/cluster.md).
-try:
-    PLAN = workload.plan(config)
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+@known
+def pooling_memory(wildcards, input, attempt):
+    """Megabytes of host memory for joining passages: what tells duplicates is held."""
+    return int((sizing.PROGRAM_MB + sizing.POOL_SHARE * input.size_mb) * attempt)
+
+
+@known
+def drawing_memory(wildcards, input, attempt):
+    """Megabytes of host memory for the prompts of a corpus: the passages drawn are held."""
+    prompts = experiment.written_corpora[wildcards.corpus].prompts
+    if not prompts:  # every passage
+        return table_memory(wildcards, input, attempt)
+    return int((sizing.PROGRAM_MB + prompts * sizing.DRAW_BYTES / 1e6) * attempt)
 
 
 def asked(rule, name):
@@ -170,10 +184,10 @@ def asked(rule, name):
         "nodes": lambda wildcards: work(wildcards).nodes,
         "cpus_per_task": cpus,
         "mem_mb": lambda wildcards, attempt: sizing.memory(
-            work(wildcards), config["sizing"], attempt
+            work(wildcards), experiment.sizing, attempt
         ),
         "runtime": lambda wildcards, attempt: sizing.minutes(
-            work(wildcards), config["sizing"], attempt
+            work(wildcards), experiment.sizing, attempt
         ),
     }
     if any(made.nodes > 1 for (other, _), made in PLAN.items() if other == rule):
@@ -184,10 +198,26 @@ def asked(rule, name):
             ),
             "tasks_per_gpu": lambda wildcards: 0 if work(wildcards).nodes > 1 else None,
         }
-    return requests
+    return {resource: known(function) for resource, function in requests.items()}
+
+
+@functools.cache
+def node_request(kind):
+    """What one kind of job asks of a node."""
+    return workload.node_request(experiment, list(PLAN.values()), kind)
 
 
 # ------------------------------------------------------------------ before anything starts
+
+
+def admitted():
+    """Marks of the node checks that a whole run begins with.
+
+    Targets ask for them rather than long jobs: a check that is repeated, or switched off, must not
+    make finished work again.
+    """
+    kinds = workload.NODE_KINDS if experiment.sizing.check_nodes else []
+    return [f"<results>/preflight/{kind}.admitted" for kind in kinds]
 
 
 def refuse_orphans():

@@ -9,7 +9,7 @@
 rule extract_passages:
     """Cut one collection's documents into passages."""
     input:
-        files=lambda wc: fetched(config["corpus"]["sources"][wc.collection]),
+        files=of(layout.collection_files, "collection"),
     output:
         passages=ensure("<results>/corpus/sources/{collection}.parquet", non_empty=True),
     log:
@@ -19,18 +19,13 @@ rule extract_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 8000 * attempt,
+        mem_mb=megabytes(8000),
         runtime=720,
     params:
-        recipe=lambda wc: canonical(
-            {
-                "source": config["corpus"]["sources"][wc.collection],
-                "passage": config["corpus"]["passage"],
-            }
-        ),
+        recipe=recipe(recipes.extract_passages, "collection"),
         code=code_version("extract_passages.py"),
-        seed=config["seed"],
-        files=lambda wc, input: option("--files", input.files),
+        seed=experiment.seed,
+        files=given("--files", "files"),
     shell:
         "python scripts/extract_passages.py --name {wildcards.collection:q} {params.files}"
         " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
@@ -42,7 +37,7 @@ rule pool_passages:
     input:
         passages=expand(
             "<results>/corpus/sources/{collection}.parquet",
-            collection=config["corpus"]["sources"],
+            collection=experiment.corpus.sources,
         ),
     output:
         passages=ensure("<results>/corpus/passages.parquet", non_empty=True),

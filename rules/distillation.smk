@@ -19,8 +19,10 @@ rule pick_passages:
     """Choose passages and levels: at random, or by influence."""
     input:
         passages="<results>/corpus/passages.parquet",
-        prompts=lambda wc: prompt_files(distillation_mode(wc)),
-        scores=picking_scores,
+        prompts=lambda wc: layout.prompt_files(
+            experiment.distillation[wc.distillation].mode
+        ),
+        scores=of(layout.picking_scores, "distillation"),
     output:
         picks=ensure(
             "<results>/distillation/{distillation}/picks.parquet", non_empty=True
@@ -32,14 +34,16 @@ rule pick_passages:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 8000 * attempt,
+        mem_mb=megabytes(8000),
         runtime=720,
     params:
-        recipe=lambda wc: canonical(config["distillation"][wc.distillation]),
+        recipe=recipe(recipes.pick_passages, "distillation"),
         code=code_version("pick_passages.py"),
-        seed=config["seed"],
-        folder=lambda wc: prompt_folder(distillation_mode(wc)),
-        scores=lambda wc, input: option("--scores", input.scores),
+        seed=experiment.seed,
+        folder=lambda wc: layout.prompt_folder(
+            experiment.distillation[wc.distillation].mode
+        ),
+        scores=given("--scores", "scores"),
     shell:
         "python scripts/pick_passages.py --passages {input.passages:q} {params.scores}"
         " --levels-from {params.folder:q} --seed {params.seed}"
@@ -51,7 +55,9 @@ rule build_prompts:
     """Put each picked passage into the prompt of its level."""
     input:
         picks="<results>/distillation/{distillation}/picks.parquet",
-        prompts=lambda wc: prompt_files(distillation_mode(wc)),
+        prompts=lambda wc: layout.prompt_files(
+            experiment.distillation[wc.distillation].mode
+        ),
     output:
         prompts=ensure(
             "<results>/distillation/{distillation}/prompts.parquet", non_empty=True
@@ -63,18 +69,20 @@ rule build_prompts:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=megabytes(2000),
         runtime=30,
     params:
         code=code_version("build_prompts.py"),
-        folder=lambda wc: prompt_folder(distillation_mode(wc)),
+        folder=lambda wc: layout.prompt_folder(
+            experiment.distillation[wc.distillation].mode
+        ),
     shell:
         "python scripts/build_prompts.py --picks {input.picks:q} --prompts {params.folder:q}"
         " --code {params.code:q} --output {output.prompts:q} --log {log:q}"
 
 
 # A hosted teacher needs the network, which compute nodes may lack.
-if config["teacher"]["base_url"]:
+if experiment.teacher.base_url:
 
     localrules:
         ask_teacher,
@@ -84,8 +92,10 @@ rule ask_teacher:
     """Ask the teacher; what was answered once is never asked again."""
     input:
         prompts="<results>/distillation/{distillation}/prompts.parquet",
-        examples=lambda wc: f"{prompt_folder(distillation_mode(wc))}/examples.jsonl",
-        model=teacher_file,
+        examples=lambda wc: layout.examples(
+            experiment.distillation[wc.distillation].mode
+        ),
+        model=layout.teacher_file(),
     output:
         completions=ensure(
             "<results>/distillation/{distillation}/completions.parquet", non_empty=True
@@ -96,19 +106,20 @@ rule ask_teacher:
         "<results>/timings/distillation/ask_teacher.{distillation}.tsv"
     conda:
         "../envs/data.yaml"
-    threads: 1 if config["teacher"]["base_url"] else config["compute"]["threads"]
+    threads: 1 if experiment.teacher.base_url else experiment.compute.threads
     resources:
         **asked("ask_teacher", "{distillation}"),
+        conduct=conduct(recipes.ask_teacher, "distillation"),
     params:
-        recipe=lambda wc: canonical(teacher_recipe(wc)),
+        recipe=recipe(recipes.ask_teacher, "distillation"),
         code=code_version("ask_teacher.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         journal=in_results("distillation/journal.sqlite"),
-        model=lambda wc, input: option("--model", input.model),
+        model=given("--model", "model"),
     shell:
         "python scripts/ask_teacher.py --prompts {input.prompts:q} --examples {input.examples:q}"
         " {params.model} --journal {params.journal:q} --seed {params.seed}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.completions:q} --log {log:q}"
 
 
@@ -131,15 +142,10 @@ rule parse_pairs:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=megabytes(2000),
         runtime=30,
     params:
-        recipe=lambda wc: canonical(
-            {
-                "mode": distillation_mode(wc),
-                "structured": config["teacher"]["structured"],
-            }
-        ),
+        recipe=recipe(recipes.parse_pairs, "distillation"),
         code=code_version("parse_pairs.py"),
     shell:
         "python scripts/parse_pairs.py --prompts {input.prompts:q}"
@@ -153,5 +159,5 @@ rule distillation:
     input:
         expand(
             "<results>/distillation/{distillation}/pairs.parquet",
-            distillation=config["distillation"],
+            distillation=experiment.distillation,
         ),

@@ -15,8 +15,8 @@ rule answer_benchmark:
     """Let a model answer a benchmark's test split."""
     input:
         problems="<results>/benchmarks/{benchmark}/test.parquet",
-        model=lambda wc: model_folder(wc.model),
-        shots=shots_file,
+        model=of(layout.model, "model"),
+        shots=of(layout.shots, "model", "mode", "benchmark"),
     output:
         answers=ensure(
             "<results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet",
@@ -28,21 +28,22 @@ rule answer_benchmark:
         "<results>/timings/evaluation/answer_benchmark.{model}.{mode}.{benchmark}.tsv"
     conda:
         "../envs/vllm.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("answer_benchmark", "{model}/{mode}/{benchmark}"),
+        conduct=conduct(recipes.answer_benchmark, "model", "mode", "benchmark"),
     params:
-        recipe=lambda wc: canonical(answering_recipe(wc)),
+        recipe=recipe(recipes.answer_benchmark, "model", "mode", "benchmark"),
         code=code_version("answer_benchmark.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("evaluation/{model}/{mode}/{benchmark}/state"),
-        shots=lambda wc, input: option("--shots", input.shots),
+        shots=given("--shots", "shots"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/answer_benchmark.py"
         " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
         " {params.shots} --state {params.state:q} --seed {params.seed}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.answers:q} --log {log:q}"
 
 
@@ -66,7 +67,7 @@ rule grade_answers:
     conda:
         "../envs/evaluate.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=megabytes(4000),
         runtime=60,
     params:
         code=code_version("grade_answers.py"),
@@ -78,7 +79,7 @@ rule grade_answers:
 rule list_disagreements:
     """List the disagreements of the two graders in all evaluations, with their texts."""
     input:
-        disagreements=[f"{folder}/disagreements.csv" for folder in all_evaluations()],
+        disagreements=[f"{folder}/disagreements.csv" for folder in layout.evaluations()],
     output:
         csv=ensure("<results>/tables/disagreements.csv", non_empty=True),
     log:
@@ -97,4 +98,4 @@ rule list_disagreements:
 rule evaluation:
     """Target: all graded answers that the tables need."""
     input:
-        [f"{folder}/grades.parquet" for folder in all_evaluations()],
+        [f"{folder}/grades.parquet" for folder in layout.evaluations()],

@@ -1,7 +1,7 @@
 # Which texts yield the problems that help most (paper, section 3.3; LESS, arXiv 2402.04333).
 #
 # Reads:  influence, recipes; passages; a synthesizer; training problems of the targets
-# Entries that agree in what decides a product share it (scripts/jz3/workflow/sharing.py).
+# Entries that agree in what decides a product share it (`Experiment.maker`).
 #
 # Writes: <results>/influence/{influence}/candidates.parquet       problems by the synthesizer
 #         <results>/influence/{influence}/reference/               adapter and moments per epoch
@@ -20,9 +20,11 @@ rule synthesize_candidates:
     """Write one problem per candidate passage."""
     input:
         passages="<results>/corpus/passages.parquet",
-        exclude=earlier_picks,
-        prompts=lambda wc: prompt_files(influence_entry(wc)["mode"]),
-        synthesizer=lambda wc: synthesizer(influence_entry(wc)["synthesizer"]),
+        exclude=of(layout.earlier_picks, "influence"),
+        prompts=lambda wc: layout.prompt_files(experiment.influence[wc.influence].mode),
+        synthesizer=lambda wc: layout.synthesizer(
+            experiment.influence[wc.influence].synthesizer
+        ),
     output:
         candidates=ensure(
             "<results>/influence/{influence}/candidates.parquet", non_empty=True
@@ -33,23 +35,15 @@ rule synthesize_candidates:
         "<results>/timings/influence/synthesize_candidates.{influence}.tsv"
     conda:
         "../envs/vllm.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("synthesize_candidates", "{influence}"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **{
-                    key: influence_entry(wc)[key]
-                    for key in ("mode", "passages", "sampling")
-                },
-                **generation(),
-            }
-        ),
+        recipe=recipe(recipes.synthesize_candidates, "influence"),
         code=code_version("synthesize_candidates.py"),
-        seed=config["seed"],
-        folder=lambda wc: prompt_folder(influence_entry(wc)["mode"]),
-        exclude=lambda wc, input: option("--exclude", input.exclude),
+        seed=experiment.seed,
+        folder=lambda wc: layout.prompt_folder(experiment.influence[wc.influence].mode),
+        exclude=given("--exclude", "exclude"),
         state=in_results("influence/{influence}/state/synthesize_candidates"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
@@ -63,8 +57,8 @@ rule synthesize_candidates:
 rule train_reference:
     """Warm up a LoRA reference model; keep its adapter and Adam moments after every epoch."""
     input:
-        candidates=of_influence("candidates", "candidates.parquet"),
-        base=reference_base,
+        candidates=of(layout.candidates, "influence"),
+        base=of(layout.reference_base, "influence"),
     output:
         reference=directory("<results>/influence/{influence}/reference"),
     log:
@@ -73,38 +67,29 @@ rule train_reference:
         "<results>/timings/influence/train_reference.{influence}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("train_reference", "{influence}"),
+        conduct=conduct(recipes.train_reference, "influence"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **reference_recipe(wc),
-                **numerics(),
-                "share": influence_entry(wc)["reference"]["share"],
-                "lora": influence_entry(wc)["lora"],
-            }
-        ),
+        recipe=recipe(recipes.train_reference, "influence"),
         code=code_version("train_reference.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("influence/{influence}/state/train_reference"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/train_reference.py"
         " --candidates {input.candidates:q} --base {input.base:q} --state {params.state:q}"
-        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.reference:q} --log {log:q}"
 
 
 rule target_gradients:
     """Mean gradient direction of each target at each checkpoint of the reference."""
     input:
-        reference=of_influence("reference", "reference"),
-        base=reference_base,
-        targets=lambda wc: [
-            f"<results>/benchmarks/{target['benchmark']}/{target['split']}.parquet"
-            for target in influence_entry(wc)["targets"]
-        ],
+        reference=of(layout.reference, "influence"),
+        base=of(layout.reference_base, "influence"),
+        targets=of(layout.target_problems, "influence"),
     output:
         gradients=ensure(
             "<results>/influence/{influence}/gradients.safetensors", non_empty=True
@@ -115,22 +100,13 @@ rule target_gradients:
         "<results>/timings/influence/target_gradients.{influence}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("target_gradients", "{influence}"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **numerics(),
-                **{
-                    key: influence_entry(wc)[key]
-                    for key in ("mode", "targets", "lora", "projection")
-                },
-                "length": reference_recipe(wc)["length"],
-            }
-        ),
+        recipe=recipe(recipes.target_gradients, "influence"),
         code=code_version("target_gradients.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("influence/{influence}/state/target_gradients"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
@@ -143,9 +119,9 @@ rule target_gradients:
 rule store_features:
     """Store one shard's projected features, for scores against any targets (if `projection` says so)."""
     input:
-        candidates=of_influence("candidates", "candidates.parquet"),
-        reference=of_influence("reference", "reference"),
-        base=reference_base,
+        candidates=of(layout.candidates, "influence"),
+        reference=of(layout.reference, "influence"),
+        base=of(layout.reference_base, "influence"),
     output:
         features=directory("<results>/influence/{influence}/features/{shard}"),
     log:
@@ -154,22 +130,13 @@ rule store_features:
         "<results>/timings/influence/store_features.{influence}.{shard}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("store_features", "{influence}"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **numerics(),
-                **{
-                    key: influence_entry(wc)[key]
-                    for key in ("feature", "lora", "projection", "shards")
-                },
-                "length": reference_recipe(wc)["length"],
-            }
-        ),
+        recipe=recipe(recipes.store_features, "influence"),
         code=code_version("store_features.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("influence/{influence}/state/store_features.{shard}"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
@@ -183,10 +150,10 @@ rule store_features:
 rule score_influence:
     """Score one shard by the agreement of its updates with the targets' gradients."""
     input:
-        candidates=of_influence("candidates", "candidates.parquet"),
-        reference=of_influence("reference", "reference"),
-        source=features_source,
-        gradients=of_influence("gradients", "gradients.safetensors"),
+        candidates=of(layout.candidates, "influence"),
+        reference=of(layout.reference, "influence"),
+        source=of(layout.scored_from, "influence", "shard"),
+        gradients=of(layout.gradients, "influence"),
     output:
         scores=ensure(
             "<results>/influence/{influence}/shards/{shard}.parquet", non_empty=True
@@ -197,23 +164,18 @@ rule score_influence:
         "<results>/timings/influence/score_influence.{influence}.{shard}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("score_influence", "{influence}"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **numerics(),
-                **{
-                    key: influence_entry(wc)[key]
-                    for key in ("feature", "lora", "shards")
-                },
-                "length": reference_recipe(wc)["length"],
-            }
-        ),
+        recipe=recipe(recipes.score_influence, "influence"),
         code=code_version("score_influence.py"),
-        seed=config["seed"],
-        source=lambda wc: "--features" if is_projected(wc) else "--base",
+        seed=experiment.seed,
+        source=lambda wc: (
+            "--features"
+            if experiment.influence[wc.influence].is_projected
+            else "--base"
+        ),
         state=in_results("influence/{influence}/state/score_influence.{shard}"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
@@ -228,7 +190,7 @@ rule score_influence:
 rule aggregate_scores:
     """Join the shards, and make one score of each candidate's subtasks."""
     input:
-        shards=influence_shards,
+        shards=of(layout.influence_shards, "influence"),
     output:
         scores=ensure("<results>/influence/{influence}/scores.parquet", non_empty=True),
     log:
@@ -238,9 +200,9 @@ rule aggregate_scores:
     conda:
         "../envs/data.yaml"
     params:
-        recipe=lambda wc: canonical({"aggregate": influence_entry(wc)["aggregate"]}),
+        recipe=recipe(recipes.aggregate_scores, "influence"),
         code=code_version("aggregate_scores.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
     shell:
         "python scripts/aggregate_scores.py --shards {input.shards:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q}"
@@ -252,5 +214,5 @@ rule influence:
     input:
         expand(
             "<results>/influence/{influence}/scores.parquet",
-            influence=config["influence"],
+            influence=experiment.influence,
         ),

@@ -38,14 +38,14 @@ rule check_node:
     retries: 0
     conda:
         "../envs/{kind}.yaml"
-    threads: node_threads
+    threads: lambda wc: workload.node_threads(experiment, wc.kind)
     resources:
-        gpu=lambda wc: node_request(wc)["gpus"],
+        gpu=lambda wc: node_request(wc.kind).gpus,
         nodes=1,
-        mem_mb=node_memory,
+        mem_mb=lambda wc: workload.node_memory(experiment, node_request(wc.kind)),
         runtime=15,
     params:
-        recipe=lambda wc: canonical(node_request(wc)),
+        recipe=lambda wc: canonical(node_request(wc.kind).identity()),
         code=code_version("check_node.py"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} scripts/check_node.py"
@@ -68,7 +68,7 @@ rule admit_jobs:
     conda:
         "../envs/workflow.yaml"
     params:
-        recipe=lambda wc: canonical({"dtype": node_request(wc)["dtype"]}),
+        recipe=lambda wc: canonical({"dtype": node_request(wc.kind).dtype}),
         code=code_version("admit_jobs.py"),
     shell:
         "python scripts/admit_jobs.py --findings {input.findings:q} --recipe {params.recipe:q}"
@@ -78,7 +78,7 @@ rule admit_jobs:
 rule preflight:
     """Target: say whether a run can start, on the nodes and here."""
     input:
-        nodes=expand("<results>/preflight/{kind}.json", kind=NODE_KINDS),
+        nodes=expand("<results>/preflight/{kind}.json", kind=workload.NODE_KINDS),
     log:
         "<results>/logs/planning/preflight.log",
     retries: 0

@@ -23,12 +23,14 @@ rule fetch_file:
         "<results>/timings/sources/fetch_file.{source}.tsv"
     conda:
         "../envs/data.yaml"
+    resources:
+        conduct=conduct(recipes.fetch_file, "source"),
     params:
-        recipe=lambda wc: canonical(config["sources"][wc.source]),
+        recipe=recipe(recipes.fetch_file, "source"),
         code=code_version("fetch_file.py"),
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_file.py --name {wildcards.source:q}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.file:q} --log {log:q}"
 
 
@@ -43,7 +45,7 @@ rule fetch_dataset:
     conda:
         "../envs/data.yaml"
     params:
-        recipe=lambda wc: canonical(config["datasets"][wc.dataset]),
+        recipe=recipe(recipes.fetch_dataset, "dataset"),
         code=code_version("fetch_dataset.py"),
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_dataset.py --name {wildcards.dataset:q}"
@@ -54,7 +56,7 @@ rule fetch_dataset:
 rule fetch_model:
     """Make a plain Hugging Face checkpoint of a starting model."""
     input:
-        file=checkpoint_file,
+        file=of(layout.checkpoint_file, "checkpoint"),
     output:
         model=directory("<results>/sources/models/{checkpoint}"),
     log:
@@ -63,19 +65,14 @@ rule fetch_model:
         "<results>/timings/sources/fetch_model.{checkpoint}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("fetch_model", "{checkpoint}"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **config["checkpoints"][wc.checkpoint],
-                "dtype": numerics()["dtype"],
-            }
-        ),
+        recipe=recipe(recipes.fetch_model, "checkpoint"),
         code=code_version("fetch_model.py"),
-        seed=config["seed"],
-        file=lambda wc, input: option("--source", input.file),
+        seed=experiment.seed,
+        file=given("--source", "file"),
         state=in_results("sources/state/{checkpoint}"),
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_model.py --name {wildcards.checkpoint:q}"

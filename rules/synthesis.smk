@@ -14,7 +14,7 @@ rule draw_prompts:
     """Draw passages and levels, and deal them out to the shards."""
     input:
         passages="<results>/corpus/passages.parquet",
-        prompts=lambda wc: prompt_files(corpus_entry(wc)["mode"]),
+        prompts=lambda wc: layout.prompt_files(experiment.corpora[wc.corpus].mode),
     output:
         prompts=directory("<results>/synthesis/{corpus}/prompts"),
     log:
@@ -27,12 +27,10 @@ rule draw_prompts:
         mem_mb=drawing_memory,
         runtime=720,
     params:
-        recipe=lambda wc: canonical(
-            {key: corpus_entry(wc)[key] for key in ("mode", "prompts", "shards")}
-        ),
+        recipe=recipe(recipes.draw_prompts, "corpus"),
         code=code_version("draw_prompts.py"),
-        seed=config["seed"],
-        folder=lambda wc: prompt_folder(corpus_entry(wc)["mode"]),
+        seed=experiment.seed,
+        folder=lambda wc: layout.prompt_folder(experiment.corpora[wc.corpus].mode),
     shell:
         "python scripts/draw_prompts.py --passages {input.passages:q}"
         " --prompts {params.folder:q} --seed {params.seed}"
@@ -44,7 +42,7 @@ rule synthesize:
     """Write one shard of a corpus."""
     input:
         prompts="<results>/synthesis/{corpus}/prompts",
-        synthesizer=lambda wc: synthesizer(corpus_entry(wc)["synthesizer"]),
+        synthesizer=of(layout.writer, "corpus"),
     output:
         problems=ensure(
             "<results>/synthesis/{corpus}/shards/{shard}.parquet", non_empty=True
@@ -55,15 +53,13 @@ rule synthesize:
         "<results>/timings/synthesis/synthesize.{corpus}.{shard}.tsv"
     conda:
         "../envs/vllm.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("synthesize", "{corpus}"),
     params:
-        recipe=lambda wc: canonical(
-            {"sampling": corpus_entry(wc)["sampling"], **generation()}
-        ),
+        recipe=recipe(recipes.synthesize, "corpus"),
         code=code_version("synthesize.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("synthesis/{corpus}/state/{shard}"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
@@ -88,24 +84,25 @@ rule execute_solutions:
         "<results>/timings/synthesis/execute_solutions.{corpus}.{shard}.tsv"
     conda:
         "../envs/evaluate.yaml"
-    threads: config["execution"]["workers"]
+    threads: experiment.execution.workers
     resources:
-        mem_mb=lambda wc, attempt: execution_memory() * attempt,
+        conduct=conduct(recipes.execute_solutions),
+        mem_mb=megabytes(workload.execution_memory(experiment)),
         runtime=120,
     params:
-        recipe=lambda wc: canonical(config["execution"]),
+        recipe=recipe(recipes.execute_solutions),
         code=code_version("execute_solutions.py"),
     shell:
         "python scripts/execute_solutions.py --problems {input.problems:q}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.problems:q} --log {log:q}"
 
 
 rule filter_problems:
     """Apply the checks in order; keep, or set aside with the reason."""
     input:
-        problems=shards,
-        benchmarks=test_splits(),
+        problems=of(layout.corpus_shards, "corpus"),
+        benchmarks=layout.decontaminated(),
     output:
         problems=ensure("<results>/synthesis/{corpus}/problems.parquet", non_empty=True),
         rejected=ensure("<results>/synthesis/{corpus}/rejected.parquet", non_empty=True),
@@ -119,11 +116,9 @@ rule filter_problems:
     resources:
         **asked("filter_problems", "{corpus}"),
     params:
-        recipe=lambda wc: canonical(
-            {**config["filtering"], "filters": corpus_entry(wc)["filters"]}
-        ),
+        recipe=recipe(recipes.filter_problems, "corpus"),
         code=code_version("filter_problems.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
     shell:
         "python scripts/filter_problems.py --problems {input.problems:q}"
         " --benchmarks {input.benchmarks:q} --seed {params.seed}"
@@ -150,9 +145,9 @@ rule data_card:
     resources:
         **asked("filter_problems", "{corpus}"),
     params:
-        recipe=lambda wc: canonical({"corpus": wc.corpus, **corpus_entry(wc)}),
+        recipe=recipe(recipes.data_card, "corpus"),
         code=code_version("data_card.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
     shell:
         "python scripts/data_card.py --problems {input.problems:q} --rejected {input.rejected:q}"
         " --report {input.report:q} --seed {params.seed}"
@@ -163,5 +158,7 @@ rule data_card:
 rule synthesis:
     """Target: all synthetic corpora and their data cards."""
     input:
-        [corpus_table(name) for name in config["corpora"]],
-        expand("<results>/synthesis/{corpus}/README.md", corpus=written_corpora()),
+        [layout.corpus_table(name) for name in experiment.corpora],
+        expand(
+            "<results>/synthesis/{corpus}/README.md", corpus=experiment.written_corpora
+        ),

@@ -8,11 +8,8 @@
 rule train_synthesizer:
     """Fine-tune a starting model on prompt -> problem and solution, loss on the output only."""
     input:
-        pairs=lambda wc: expand(
-            "<results>/distillation/{distillation}/pairs.parquet",
-            distillation=config["synthesizers"][wc.synthesizer]["distillation"],
-        ),
-        base=lambda wc: checkpoint(config["synthesizers"][wc.synthesizer]["base"]),
+        pairs=of(layout.learned_pairs, "synthesizer"),
+        base=of(layout.synthesizer_base, "synthesizer"),
     output:
         model=directory("<results>/synthesizers/{synthesizer}/model"),
         history=ensure(
@@ -24,28 +21,24 @@ rule train_synthesizer:
         "<results>/timings/synthesizers/train_synthesizer.{synthesizer}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("train_synthesizer", "{synthesizer}"),
+        conduct=conduct(recipes.train_synthesizer, "synthesizer"),
     params:
-        recipe=lambda wc: canonical(
-            {
-                **config["recipes"][config["synthesizers"][wc.synthesizer]["recipe"]],
-                **numerics(),
-            }
-        ),
+        recipe=recipe(recipes.train_synthesizer, "synthesizer"),
         code=code_version("train_synthesizer.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("synthesizers/{synthesizer}/state"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/train_synthesizer.py"
         " --pairs {input.pairs:q} --base {input.base:q} --state {params.state:q}"
-        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.model:q} --history {output.history:q} --log {log:q}"
 
 
 rule synthesizers:
     """Target: all synthesizers."""
     input:
-        [synthesizer(name) for name in config["synthesizers"]],
+        [layout.synthesizer(name) for name in experiment.synthesizers],

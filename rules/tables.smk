@@ -23,13 +23,11 @@ localrules:
 rule build_table:
     """Build one table in three forms from one list of cells, and say where each is from."""
     input:
-        grades=lambda wc: [
-            f"{f}/grades.parquet" for f in evaluations(config["tables"][wc.table])
-        ],
+        grades=lambda wc: [f"{f}/grades.parquet" for f in layout.evaluations(wc.table)],
         answers=lambda wc: [
-            f"{f}/answers.parquet" for f in evaluations(config["tables"][wc.table])
+            f"{f}/answers.parquet" for f in layout.evaluations(wc.table)
         ],
-        paper=lambda wc: config["tables"][wc.table]["paper"] or [],
+        paper=lambda wc: experiment.tables[wc.table].paper or [],
     output:
         csv=ensure("<results>/tables/{table}.csv", non_empty=True),
         markdown=ensure("<results>/tables/{table}.md", non_empty=True),
@@ -42,25 +40,10 @@ rule build_table:
     conda:
         "../envs/evaluate.yaml"
     params:
-        recipe=lambda wc: canonical(
-            {
-                **config["tables"][wc.table],
-                "confidence": config["evaluation"]["confidence"],
-                "subsets": subsets(config["tables"][wc.table]),
-                "sizes": whole_sizes(config["tables"][wc.table]),
-                "rows": {
-                    name: {
-                        key: value
-                        for key, value in config["models"][name].items()
-                        if key == "paper_row"
-                    }
-                    for name in config["tables"][wc.table]["models"]
-                },
-            }
-        ),
+        recipe=recipe(recipes.build_table, "table"),
         code=code_version("build_table.py"),
-        seed=config["seed"],
-        paper=lambda wc, input: option("--paper", input.paper),
+        seed=experiment.seed,
+        paper=given("--paper", "paper"),
     shell:
         "python scripts/build_table.py --name {wildcards.table:q} --grades {input.grades:q}"
         " {params.paper} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
@@ -73,16 +56,16 @@ rule build_cost_table:
     input:
         completions=expand(
             "<results>/distillation/{distillation}/completions.parquet",
-            distillation=config["distillation"],
+            distillation=experiment.distillation,
         ),
         problems=expand(
             "<results>/synthesis/{corpus}/{part}.parquet",
-            corpus=written_corpora(),
+            corpus=experiment.written_corpora,
             part=["problems", "rejected"],
         ),
-        candidates=lambda wc: rules.report.input.candidates,
-        histories=histories(),
-        answers=[f"{folder}/answers.parquet" for folder in all_evaluations()],
+        candidates=layout.candidate_tables(),
+        histories=layout.histories(),
+        answers=[f"{folder}/answers.parquet" for folder in layout.evaluations()],
     output:
         csv=ensure("<results>/tables/cost.csv", non_empty=True),
         markdown=ensure("<results>/tables/cost.md", non_empty=True),
@@ -97,8 +80,8 @@ rule build_cost_table:
     params:
         recipe=canonical(
             {
-                "gpus": gpus_of_jobs(),
-                "gpu_hour_dollars": config["sizing"]["gpu_hour_dollars"],
+                "gpus": workload.gpus_of_jobs(PLAN.values()),
+                "gpu_hour_dollars": experiment.sizing.gpu_hour_dollars,
             }
         ),
         timings=in_results("timings"),
@@ -115,10 +98,7 @@ rule build_cost_table:
 rule build_influence_table:
     """Summarise the influence scores by source and level."""
     input:
-        scores=expand(
-            "<results>/influence/{influence}/scores.parquet",
-            influence=config["influence"],
-        ),
+        scores=[paths.scores(name) for name in experiment.influence],
     output:
         csv=ensure("<results>/tables/influence.csv", non_empty=True),
         markdown=ensure("<results>/tables/influence.md", non_empty=True),
@@ -131,9 +111,9 @@ rule build_influence_table:
     conda:
         "../envs/evaluate.yaml"
     params:
-        recipe=canonical({"confidence": config["evaluation"]["confidence"]}),
+        recipe=recipe(recipes.build_influence_table),
         code=code_version("build_influence_table.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
     shell:
         "python scripts/build_influence_table.py --scores {input.scores:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q} --csv {output.csv:q}"
@@ -158,17 +138,16 @@ rule plot_scores:
     conda:
         "../envs/evaluate.yaml"
     params:
-        recipe=lambda wc: canonical({"name": wc.table}),
         code=code_version("plot_scores.py"),
     shell:
-        "python scripts/plot_scores.py --table {input.table:q} --recipe {params.recipe:q}"
+        "python scripts/plot_scores.py --table {input.table:q}"
         " --code {params.code:q} --output {output.figure:q} --log {log:q}"
 
 
 rule plot_losses:
     """Plot the loss of every training against its tokens."""
     input:
-        histories=histories(),
+        histories=layout.histories(),
     output:
         figure=report(
             ensure("<results>/figures/losses.svg", non_empty=True),
@@ -191,7 +170,7 @@ rule plot_losses:
 rule plot_funnels:
     """Plot what was kept of passages and problems, and why the rest was not."""
     input:
-        funnels=lambda wc: rules.report.input.funnels,
+        funnels=layout.funnels(),
     output:
         figure=report(
             ensure("<results>/figures/funnels.svg", non_empty=True),
@@ -238,7 +217,7 @@ rule influence_card:
     """Describe how the influence scores spread, what they choose, and both ends."""
     input:
         scores="<results>/influence/{influence}/scores.parquet",
-        candidates=of_influence("candidates", "candidates.parquet"),
+        candidates=of(layout.candidates, "influence"),
         passages="<results>/corpus/passages.parquet",
         templates=expand("rules/report/{name}.j2", name=["influence_card", "markdown"]),
     output:
@@ -251,14 +230,12 @@ rule influence_card:
     conda:
         "../envs/evaluate.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 8000 * attempt,
+        mem_mb=megabytes(8000),
         runtime=120,
     params:
-        recipe=lambda wc: canonical(
-            {"influence": wc.influence, "picked": picked_by(wc.influence)}
-        ),
+        recipe=recipe(recipes.influence_card, "influence"),
         code=code_version("influence_card.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
     shell:
         "python scripts/influence_card.py --scores {input.scores:q}"
         " --candidates {input.candidates:q} --passages {input.passages:q} --seed {params.seed}"
@@ -269,37 +246,21 @@ rule influence_card:
 rule report:
     """Put everything a reader wants to see on one page."""
     input:
-        tables=expand("<results>/tables/{table}.csv", table=config["tables"]),
-        run_tables=expand("<results>/tables/{table}.csv", table=run_tables()),
-        sidecars=expand(
-            "<results>/tables/{table}.json", table=[*config["tables"], *run_tables()]
-        ),
-        figures=[
-            "<results>/figures/funnels.svg",
-            *expand("<results>/figures/scores.{table}.svg", table=config["tables"]),
-            *(["<results>/figures/losses.svg"] if histories() else []),
-            *expand(
-                "<results>/figures/influence.{influence}.svg",
-                influence=config["influence"],
-            ),
-        ],
-        funnels=[
-            "<results>/corpus/funnel.json",
-            *expand(
-                "<results>/synthesis/{corpus}/funnel.json", corpus=written_corpora()
-            ),
-        ],
+        tables=expand("<results>/tables/{table}.csv", table=experiment.tables),
+        run_tables=expand("<results>/tables/{table}.csv", table=experiment.run_tables),
+        sidecars=layout.tables("json"),
+        figures=layout.figures(),
+        funnels=layout.funnels(),
         influences=expand(
             "<results>/influence/{influence}/summary.json",
-            influence=config["influence"],
+            influence=experiment.influence,
         ),
-        scores=expand(
-            "<results>/influence/{influence}/scores.parquet",
-            influence=config["influence"],
+        scores=[paths.scores(name) for name in experiment.influence],
+        candidates=layout.candidate_tables(),
+        cards=expand(
+            "<results>/synthesis/{corpus}/card.json", corpus=experiment.written_corpora
         ),
-        candidates=candidate_tables(),
-        cards=expand("<results>/synthesis/{corpus}/card.json", corpus=written_corpora()),
-        disagreements=[f"{folder}/disagreements.csv" for folder in all_evaluations()],
+        disagreements=[f"{folder}/disagreements.csv" for folder in layout.evaluations()],
         templates=expand(
             "rules/report/{name}.j2",
             name=["report.html", "html", "corpus_card", "influence_card"],
@@ -314,10 +275,10 @@ rule report:
         "../envs/evaluate.yaml"
     params:
         recipe=lambda wc: canonical(config),
-        influences=lambda wc, input: option("--influences", input.influences),
-        scores=lambda wc, input: option("--scores", input.scores),
-        candidates=lambda wc, input: option("--candidates", input.candidates),
-        cards=lambda wc, input: option("--cards", input.cards),
+        influences=given("--influences", "influences"),
+        scores=given("--scores", "scores"),
+        candidates=given("--candidates", "candidates"),
+        cards=given("--cards", "cards"),
         code=code_version("report.py"),
     shell:
         "python scripts/report.py --tables {input.tables:q} --run-tables {input.run_tables:q}"
@@ -330,11 +291,7 @@ rule report:
 rule tables:
     """Target: all tables, figures and the report."""
     input:
-        expand(
-            "<results>/tables/{table}.{form}",
-            table=[*config["tables"], *run_tables()],
-            form=["csv", "md", "tex", "json"],
-        ),
+        [layout.tables(form) for form in ("csv", "md", "tex", "json")],
         rules.report.input.figures,
         rules.list_disagreements.output,
         rules.report.output,

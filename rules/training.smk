@@ -11,9 +11,9 @@
 rule pack_corpus:
     """Tokenise and pack a model's training data, first stage before second."""
     input:
-        pretrain=pretrain_tables,
-        finetune=finetune_tables,
-        base=model_base,
+        pretrain=of(layout.pretraining, "model"),
+        finetune=of(layout.finetuning, "model"),
+        base=of(layout.model_base, "model"),
     output:
         packed=ensure("<results>/models/{model}/packed.parquet", non_empty=True),
         report=ensure("<results>/models/{model}/packing.json", non_empty=True),
@@ -26,13 +26,11 @@ rule pack_corpus:
     resources:
         **asked("pack_corpus", "{model}"),
     params:
-        recipe=lambda wc: canonical(
-            {"length": model_recipe(wc)["length"], "modes": finetune_modes(wc)}
-        ),
+        recipe=recipe(recipes.pack_corpus, "model"),
         code=code_version("pack_corpus.py"),
-        seed=config["seed"],
-        pretrain=lambda wc, input: option("--pretrain", input.pretrain),
-        finetune=lambda wc, input: option("--finetune", input.finetune),
+        seed=experiment.seed,
+        pretrain=given("--pretrain", "pretrain"),
+        finetune=given("--finetune", "finetune"),
     shell:
         "python scripts/pack_corpus.py {params.pretrain} {params.finetune}"
         " --base {input.base:q} --seed {params.seed}"
@@ -44,7 +42,7 @@ rule train_model:
     """Train a student through both stages; continues where an interrupted run stopped."""
     input:
         packed="<results>/models/{model}/packed.parquet",
-        base=model_base,
+        base=of(layout.model_base, "model"),
     output:
         model=directory("<results>/models/{model}/model"),
         history=ensure("<results>/models/{model}/history.jsonl", non_empty=True),
@@ -54,23 +52,24 @@ rule train_model:
         "<results>/timings/training/train_model.{model}.tsv"
     conda:
         "../envs/train.yaml"
-    threads: config["compute"]["threads"]
+    threads: experiment.compute.threads
     resources:
         **asked("train_model", "{model}"),
+        conduct=conduct(recipes.train_model, "model"),
     params:
-        recipe=lambda wc: canonical({**model_recipe(wc), **numerics()}),
+        recipe=recipe(recipes.train_model, "model"),
         code=code_version("train_model.py"),
-        seed=config["seed"],
+        seed=experiment.seed,
         state=in_results("models/{model}/state"),
     shell:
         "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
         " scripts/train_model.py"
         " --packed {input.packed:q} --base {input.base:q} --state {params.state:q}"
-        " --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
+        " --seed {params.seed} --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.model:q} --history {output.history:q} --log {log:q}"
 
 
 rule training:
     """Target: all trained models."""
     input:
-        [model_folder(name) for name in config["models"] if is_trained(name)],
+        [layout.model(name) for name in experiment.trained_models],

@@ -1,12 +1,14 @@
 """Let long jobs start: fail where something found on their node would make them fail."""
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
-from jz3.workflow import preflight
+from jz3.workflow import preflight, recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Log what was found; raise UserError naming what would fail."""
     report = io.read_json(options.findings)
     for line in preflight.lines(report):
@@ -23,7 +25,12 @@ def main(options) -> None:
         )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--findings", type=Path, required=True, help="of check_node, JSON")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--findings", type=Path, required=True, help="of check_node, JSON")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.AdmitJobs))

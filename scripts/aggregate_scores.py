@@ -3,13 +3,16 @@
 Reads the tables of score_influence, in the order of the shards. Writes SCORES.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import SCORES, SHARD_SCORES
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Concatenate and aggregate."""
     import pyarrow as pa
     from jz3.influence import selection
@@ -37,15 +40,20 @@ def main(options) -> None:
     ]
     table = table.append_column("total", pa.array(totals, pa.float64()))
     schema = pa.schema([*SCORES, *(pa.field(name, pa.float64()) for name in names)])
-    origin = io.provenance("aggregate_scores", options.code, options.shards, options.seed)
+    origin = program.origin(__file__, options, options.shards)
     io.write_table(options.output, table.select(schema.names), schema, origin)
     program.say(f"{len(table)} candidates scored for {', '.join(n[6:] for n in names)}")
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument(
         "--shards", type=Path, nargs="+", required=True, help="tables of score_influence"
     )
     arguments.add_argument("--output", type=Path, required=True, help="SCORES table")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.AggregateScores))

@@ -9,6 +9,8 @@ import argparse
 from pathlib import Path
 
 from jz3 import io, program, records
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 FROM_PROBLEM = ("problem_id", "benchmark", "question", "choices")
 FROM_ATTEMPT = ("prompt", "text", "finish_reason", "prompt_tokens", "completion_tokens", "rounds")
@@ -30,13 +32,12 @@ def main(options: argparse.Namespace) -> None:
     problems = io.read_rows(options.benchmark, records.BENCHMARK)
     shots = read_shots(options.shots, recipe["shots"]) if options.shots else []
     inputs = [options.benchmark, options.model, *([options.shots] if options.shots else [])]
-    origin = io.provenance(
-        "answer_benchmark", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
     state = None
     if options.state:
+        told = recipes.AnswerBenchmark(**recipe).identity()
         key = program.work_key(
-            recipe=[recipe, mode], inputs=inputs, code=options.code, seed=options.seed
+            recipe=[told, mode], inputs=inputs, code=options.code, seed=options.seed
         )
         state = io.resume_directory(options.state, key)
     engine = open_engine(options.model, recipe)
@@ -92,16 +93,16 @@ def main(options: argparse.Namespace) -> None:
     program.say(f"{len(rows)} answers, {cut_off} of them cut off at their longest length")
 
 
-def arguments() -> argparse.ArgumentParser:
-    """The program's command line."""
-    parser = program.parser(__doc__)
-    parser.add_argument("--benchmark", type=Path, required=True, help="table of problems")
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--mode", choices=("cot", "tool"), required=True)
-    parser.add_argument("--shots", type=Path, help="worked examples, JSON lines")
-    parser.add_argument("--output", type=Path, required=True, help="table of answers")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--benchmark", type=Path, required=True, help="table of problems")
+    arguments.add_argument("--model", type=Path, required=True, help="checkpoint folder")
+    arguments.add_argument("--mode", choices=("cot", "tool"), required=True)
+    arguments.add_argument("--shots", type=Path, help="worked examples, JSON lines")
+    arguments.add_argument("--output", type=Path, required=True, help="table of answers")
+    return arguments
 
 
 if __name__ == "__main__":
-    program.run(main, arguments())
+    program.run(main, parser(), accepts(recipes.AnswerBenchmark))

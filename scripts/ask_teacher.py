@@ -12,6 +12,8 @@ from pathlib import Path
 from jz3 import io, program, prompts, records
 from jz3.distillation import local_server, teacher
 from jz3.distillation.journal import TeacherJournal
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def make_teacher(recipe: dict, base_url: str, key: str, seed: int) -> teacher.Teacher:
@@ -76,17 +78,22 @@ def main(options: argparse.Namespace) -> None:
         }
         for row in rows
     ]
-    origin = io.provenance(
-        "ask_teacher", options.code, [options.prompts, options.examples], options.seed
-    )
+    origin = program.origin(__file__, options, [options.prompts, options.examples])
     io.write_table(options.output, table, records.COMPLETIONS, origin)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--prompts", type=Path, required=True)
+    arguments.add_argument("--examples", type=Path, required=True, help="examples.jsonl")
+    arguments.add_argument(
+        "--journal", type=Path, required=True, help="SQLite file, shared by jobs"
+    )
+    arguments.add_argument("--model", type=Path, help="GGUF file for {model} of serve.command")
+    arguments.add_argument("--output", type=Path, required=True)
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--prompts", type=Path, required=True)
-    parser.add_argument("--examples", type=Path, required=True, help="examples.jsonl")
-    parser.add_argument("--journal", type=Path, required=True, help="SQLite file, shared by jobs")
-    parser.add_argument("--model", type=Path, help="GGUF file for {model} of serve.command")
-    parser.add_argument("--output", type=Path, required=True)
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.AskTeacher))

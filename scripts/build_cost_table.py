@@ -9,6 +9,8 @@ from pathlib import Path
 from jz3 import program
 from jz3.io import UserError, write_json, write_text
 from jz3.tables import costs, sidecar
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -25,14 +27,21 @@ def main(options: argparse.Namespace) -> None:
     program.say(f"table cost: {len(steps)} steps, {costs.time(steps['seconds'].sum())}")
 
 
-if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument(
         "--products", nargs="+", type=Path, required=True,
         help="completions, problems, candidates, histories and answers of the run",
     )  # fmt: skip
-    parser.add_argument("--timings", type=Path, required=True, help="folder of Snakemake's times")
-    parser.add_argument("--journal", type=Path, help="the teacher's journal, if there is one")
+    arguments.add_argument(
+        "--timings", type=Path, required=True, help="folder of Snakemake's times"
+    )
+    arguments.add_argument("--journal", type=Path, help="the teacher's journal, if there is one")
     for form in ("csv", "markdown", "latex", "sidecar"):
-        parser.add_argument(f"--{form}", required=True)
-    program.run(main, parser)
+        arguments.add_argument(f"--{form}", required=True)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.BuildCostTable))

@@ -11,6 +11,8 @@ from jz3 import program
 from jz3.io import read_table, write_json, write_text
 from jz3.records import SCORES
 from jz3.tables import influence_table, sidecar, text_table
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -29,11 +31,16 @@ def main(options: argparse.Namespace) -> None:
     write_json(options.sidecar, sidecar.of_files("influence", options.scores, options.code))
 
 
-if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument(
         "--scores", nargs="+", type=Path, required=True, help="tables of scores (Parquet)"
     )
     for form in ("csv", "markdown", "latex", "sidecar"):
-        parser.add_argument(f"--{form}", required=True)
-    program.run(main, parser)
+        arguments.add_argument(f"--{form}", required=True)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.BuildInfluenceTable))

@@ -19,13 +19,18 @@ def main(options: argparse.Namespace) -> None:
                 f"{io.did_you_mean(level, templates)}"
             )
         rows.append(sampling.prompt_row(pick, level, mode, templates[level]))
-    origin = io.provenance("build_prompts", options.code, [options.picks, options.prompts])
+    origin = program.origin(__file__, options, [options.picks, options.prompts], seeded=False)
     io.write_table(options.output, rows, records.PROMPTS, origin)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--picks", type=Path, required=True)
+    arguments.add_argument("--prompts", type=Path, required=True, help="prompt folder")
+    arguments.add_argument("--output", type=Path, required=True)
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--picks", type=Path, required=True)
-    parser.add_argument("--prompts", type=Path, required=True, help="prompt folder")
-    parser.add_argument("--output", type=Path, required=True)
-    program.run(main, parser)
+    program.run(main, parser())

@@ -13,6 +13,8 @@ from jz3 import program
 from jz3.io import write_json, write_text
 from jz3.tables import score_table, sidecar
 from jz3.tables.layout import latex, layout, markdown
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -30,17 +32,22 @@ def main(options: argparse.Namespace) -> None:
     program.say(f"table {options.name}: {ours} cells of ours, {len(rows) - ours} of the paper's")
 
 
-if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--name", required=True, help="the table's name in the configuration")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--name", required=True, help="the table's name in the configuration")
+    arguments.add_argument(
         "--grades", nargs="+", type=Path, required=True, help="grades.parquet files"
     )
-    parser.add_argument(
+    arguments.add_argument(
         "--paper", nargs="?", default="", help="CSV of published numbers; empty for none"
     )
-    parser.add_argument("--csv", required=True, help="the table in long form")
-    parser.add_argument("--markdown", required=True, help="the table as Markdown")
-    parser.add_argument("--latex", required=True, help="the table as a LaTeX fragment")
-    parser.add_argument("--sidecar", required=True, help="where every number comes from, JSON")
-    program.run(main, parser)
+    arguments.add_argument("--csv", required=True, help="the table in long form")
+    arguments.add_argument("--markdown", required=True, help="the table as Markdown")
+    arguments.add_argument("--latex", required=True, help="the table as a LaTeX fragment")
+    arguments.add_argument("--sidecar", required=True, help="where every number comes from, JSON")
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.BuildTable))

@@ -3,15 +3,17 @@
 Writes the findings as JSON and ends well whatever they are; `preflight` judges.
 """
 
+import argparse
 import functools
 import socket
 from pathlib import Path
 
 from jz3 import io, program
-from jz3.workflow import preflight
+from jz3.workflow import preflight, recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Run the checks of one kind of job."""
     wanted, kind = options.recipe, options.kind
     packages = preflight.PACKAGES[kind]
@@ -32,8 +34,13 @@ def main(options) -> None:
     io.write_json(options.output, report | {"dtype": wanted["dtype"]})
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--kind", required=True, choices=["train", "vllm", "evaluate"])
+    arguments.add_argument("--output", type=Path, required=True, help="findings to write, JSON")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--kind", required=True, choices=["train", "vllm", "evaluate"])
-    parser.add_argument("--output", type=Path, required=True, help="findings to write, JSON")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.CheckNode))

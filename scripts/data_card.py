@@ -9,6 +9,8 @@ from jz3 import program
 from jz3.io import read_json, read_rows, write_json, write_text
 from jz3.records import PROBLEMS
 from jz3.report import cards, corpus_card
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -20,11 +22,16 @@ def main(options: argparse.Namespace) -> None:
     write_text(options.output, cards.markdown("corpus_card", facts))
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--problems", required=True, help="kept problems (Parquet)")
+    arguments.add_argument("--rejected", required=True, help="problems left out (Parquet)")
+    arguments.add_argument("--report", required=True, help="the filter's report (JSON)")
+    arguments.add_argument("--facts", required=True, help="JSON file")
+    arguments.add_argument("--output", required=True, help="Markdown file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--problems", required=True, help="kept problems (Parquet)")
-    parser.add_argument("--rejected", required=True, help="problems left out (Parquet)")
-    parser.add_argument("--report", required=True, help="the filter's report (JSON)")
-    parser.add_argument("--facts", required=True, help="JSON file")
-    parser.add_argument("--output", required=True, help="Markdown file")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.DataCard))

@@ -3,14 +3,17 @@
 Paper, section 3.4. Writes one table of prompts per shard: 00000.parquet, 00001.parquet, ...
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program, prompts
 from jz3.corpus import sampling
 from jz3.records import PROMPTS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Draw pairs of passage and level; write them, shard by shard."""
     recipe = options.recipe
     templates = prompts.load_prompts(options.prompts)
@@ -26,7 +29,7 @@ def main(options) -> None:
         program.say(f"{recipe['prompts']} prompts wanted; the passages give {len(pairs)}")
     passages = sampling.passages_of(options.passages, {passage for passage, _ in pairs})
     inputs = [options.passages, options.prompts]
-    origin = io.provenance("draw_prompts", options.code, inputs, options.seed)
+    origin = program.origin(__file__, options, inputs)
     with (
         io.atomic(options.output) as temporary,
         program.Progress(len(pairs), "prompts", "prompt") as bar,
@@ -41,10 +44,16 @@ def main(options) -> None:
             bar.update(len(rows))
 
 
-parser = program.parser(__doc__)
-parser.add_argument("--passages", type=Path, required=True, help="table of passages")
-parser.add_argument("--prompts", type=Path, required=True, help="folder of prompts, one per level")
-parser.add_argument("--output", type=Path, required=True, help="folder of tables of prompts")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--passages", type=Path, required=True, help="table of passages")
+    arguments.add_argument(
+        "--prompts", type=Path, required=True, help="folder of prompts, one per level"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="folder of tables of prompts")
+    return arguments
+
 
 if __name__ == "__main__":
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.DrawPrompts))

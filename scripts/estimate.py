@@ -4,129 +4,27 @@ An estimate for planning: the speeds and text lengths of the configuration's `si
 formulas of docs/cluster.md. Nothing is fetched or computed.
 """
 
-from itertools import groupby
+import argparse
 
 from jz3 import program
-from jz3.text import short
-from jz3.workflow import sizing, workload
-
-COLUMNS = ("stage", "job", "jobs", "GPUs", "tokens", "GPU-hours", "hours", "dollars", "disk")
-
-
-def hours(value: float) -> str:
-    """Hours with one decimal, minutes below one hour."""
-    if not value:
-        return "-"
-    return f"{value:,.1f}" if value >= 1 else f"{max(1, round(60 * value))} min"
+from jz3.workflow import estimate, workload
+from jz3.workflow.experiment import Experiment
+from jz3.workflow.messages import accepts
 
 
-def wall(works: list[sizing.Work], settings: dict) -> float:
-    """Hours that one stage takes: side by side where it uses GPUs, else one after the other."""
-    if not any(work.gpus for work in works):
-        return sum(work.jobs * work.hours for work in works)
-    together = sum(work.gpu_hours for work in works) / settings["gpus_at_once"]
-    return max(together, *(work.hours for work in works))
-
-
-def line(works: list[sizing.Work], stage: str, job: str, settings: dict) -> list[str]:
-    """One row of the table."""
-    gpus = {work.gpus for work in works}
-    nodes = {work.nodes for work in works}
-    each = str(gpus.pop()) if len(gpus) == 1 else f"{min(gpus)}-{max(gpus)}"
-    if nodes != {1}:
-        each += f" on {max(nodes)} nodes"
-    return [
-        stage,
-        job,
-        f"{sum(work.jobs for work in works):,}",
-        each if each != "0" else "-",
-        short(sum(work.tokens for work in works)),
-        hours(sum(work.gpu_hours for work in works)),
-        hours(wall(works, settings)),
-        f"{sum(work.dollars for work in works):,.2f}" if any(w.dollars for w in works) else "-",
-        short(sum(work.disk for work in works), "B"),
-    ]
-
-
-def rows(works: list[sizing.Work], settings: dict) -> list[list[str]]:
-    """The table: a row per entry (evaluations: per model and mode), and a total per stage."""
-    made = []
-    for stage, group in groupby(works, key=lambda work: work.stage):
-        members = list(group)
-
-        def entry(work: sizing.Work) -> tuple[str, str]:
-            return work.rule, work.name.rsplit("/", 1)[0]
-
-        for (rule, name), part in groupby(members, key=entry):
-            made.append(line(list(part), stage, f"{rule} {name}", settings))
-        if len(members) > 1:
-            made.append(line(members, stage, "together", settings))
-    return made
-
-
-def notes(config: dict, works: list[sizing.Work]) -> list[str]:
-    """What the table does not say."""
-    settings, teacher = config["sizing"], config["teacher"]
-    stages = [list(group) for _, group in groupby(works, key=lambda work: work.stage)]
-    time = sum(wall(group, settings) for group in stages)
-    gpu_hours = sum(work.gpu_hours for work in works)
-    where = f"on {settings['gpus_at_once']} GPUs at once" if gpu_hours else "on this machine"
-    lines = [f"Time: about {time:,.1f} hours {where}, one stage after the other."]
-    if gpu_hours and settings["gpu_hour_dollars"]:
-        cost = gpu_hours * settings["gpu_hour_dollars"]
-        lines.append(f"GPUs: {gpu_hours:,.0f} hours, {cost:,.0f} dollars at the price in `sizing`.")
-    dollars = sum(work.dollars for work in works)
-    if dollars:
-        price = teacher["prices"][teacher["model"]]
-        most = sum(
-            workload.new_requests(config, name)
-            * (
-                settings["tokens"][entry["mode"]]["prompt"] * price["input"]
-                + teacher["max_tokens"] * price["output"]
-            )
-            for name, entry in config["distillation"].items()
-        )
-        lines.append(
-            f"Teacher: about {dollars:,.0f} dollars; {most / 1e6:,.0f} if every answer had the"
-            " longest length; nothing is sent beyond teacher.budget_dollars,"
-            f" {teacher['budget_dollars']:,.0f}."
-        )
-    if state := workload.state_bytes(works):
-        lines.append(
-            f"Disk: up to {short(state, 'B')} more for the states of models that train at once; hub"
-            " datasets, passages and the hub's cache (HF_HOME) are not counted."
-        )
-    lines.append("Problems that a filter will reject are counted as kept: training is overstated.")
-    unknown = [
-        f"{work.rule} {work.name}"
-        for work in works
-        if not work.hours and work.rule not in ("fetch_model", "ask_teacher")
-    ]
-    if unknown:
-        lines.append(f"Not counted, their texts' length being unknown: {', '.join(unknown)}.")
-    return lines
-
-
-def table(lines: list[list[str]]) -> str:
-    """Columns aligned by spaces: the first two to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in [list(COLUMNS), *lines]) for i in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [list(COLUMNS), *lines]
-    )
-
-
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Print the estimate."""
-    config = options.recipe
-    works = list(workload.plan(config).values())
-    print(table(rows(works, config["sizing"])))
+    experiment = Experiment.model_validate(options.recipe)
+    works = list(workload.plan(experiment).values())
+    print(estimate.table(estimate.rows(works, experiment.sizing)))
     print()
-    print("\n".join(notes(config, works)))
+    print("\n".join(estimate.notes(experiment, works)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    return program.parser(__doc__)
 
 
 if __name__ == "__main__":
-    program.run(main, program.parser(__doc__))
+    program.run(main, parser(), accepts(Experiment))

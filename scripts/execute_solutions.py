@@ -4,14 +4,17 @@ A row whose program fails becomes "not_executed"; a stated answer that differs f
 is marked and replaced by it. Rows rejected before pass unchanged.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.execution.programs import execute_rows, isolation
 from jz3.records import PROBLEMS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     """Read, run, write."""
     rows = io.read_rows(options.problems, PROBLEMS)
     rows = execute_rows(rows, options.recipe)
@@ -21,13 +24,17 @@ def main(options):
         f" {sum(bool(row['answer_agrees']) for row in rows)} print their answer;"
         f" confined by: {isolation()}"
     )
-    origin = io.provenance("execute_solutions.py", options.code, [options.problems], options.seed)
+    origin = program.origin(__file__, options, [options.problems])
     io.write_table(options.output, rows, PROBLEMS, origin)
 
 
-parser = program.parser(__doc__)
-parser.add_argument("--problems", type=Path, required=True, help="table of problems")
-parser.add_argument("--output", type=Path, required=True, help="the same after execution")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--problems", type=Path, required=True, help="table of problems")
+    arguments.add_argument("--output", type=Path, required=True, help="the same after execution")
+    return arguments
+
 
 if __name__ == "__main__":
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.ExecuteSolutions))

@@ -4,9 +4,9 @@ Recipe: {"source": corpus.sources[name], "passage": corpus.passage}. The table's
 the counts that `pool_passages` reports.
 """
 
+import argparse
 import importlib.metadata
 import itertools
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,11 +16,13 @@ import pyarrow as pa
 from jz3 import io, program, records
 from jz3.corpus import passages
 from jz3.corpus.documents import Document, read_documents
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 BATCH = 10_000  # passages held as Python objects at a time
 
 
-def main(options: Namespace) -> None:
+def main(options: argparse.Namespace) -> None:
     """Read, cut, check, write."""
     source, settings = options.recipe["source"], options.recipe["passage"]
     documents = read_documents(options.name, source, options.files, options.seed)
@@ -28,7 +30,7 @@ def main(options: Namespace) -> None:
     rows = passages.extract(
         counted(documents), options.name, source["kind"], settings, options.seed, counts
     )
-    origin = io.provenance("extract_passages", options.code, options.files, options.seed)
+    origin = program.origin(__file__, options, options.files)
     for package in source.get("packages") or []:
         with suppress(importlib.metadata.PackageNotFoundError):
             origin["packages"][package] = importlib.metadata.version(package)
@@ -59,9 +61,14 @@ def batched(rows: Iterator[dict]) -> Iterator[list[dict]]:
         yield batch
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--name", required=True, help="name of the source")
+    arguments.add_argument("--files", type=Path, nargs="*", default=[], help="its files")
+    arguments.add_argument("--output", type=Path, required=True, help="passages, Parquet")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--name", required=True, help="name of the source")
-    parser.add_argument("--files", type=Path, nargs="*", default=[], help="its files")
-    parser.add_argument("--output", type=Path, required=True, help="passages, Parquet")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.ExtractPassages))

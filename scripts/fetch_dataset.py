@@ -1,11 +1,14 @@
 """Fetch one split of a hub dataset at its pinned revision and write it as one Parquet file."""
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Load, keep the configured columns, write atomically."""
     import datasets
     import pyarrow.parquet as pq
@@ -55,8 +58,13 @@ def main(options) -> None:
         writer.close()
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--name", required=True, help="entry of `datasets`")
     arguments.add_argument("--output", type=Path, required=True, help="Parquet file")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.FetchDataset))

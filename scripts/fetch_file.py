@@ -8,6 +8,8 @@ from pathlib import Path
 
 from jz3 import program
 from jz3.sources.files import fetch
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -15,8 +17,13 @@ def main(options: argparse.Namespace) -> None:
     fetch(options.recipe, options.output, options.name)
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--name", required=True, help="name of the source")
     arguments.add_argument("--output", required=True, type=Path, help="where the file goes")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.FetchFile))

@@ -1,19 +1,22 @@
 """Turn one entry of the configuration's `checkpoints` into a plain Hugging Face checkpoint.
 
-The recipe is that entry with `dtype` added. The result is a folder that transformers and vLLM
+--recipe: `weights`, that entry, and `dtype`. The result is a folder that transformers and vLLM
 load as it is.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
 from jz3.sources import checkpoints
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     """Make the checkpoint."""
     checkpoints.make(
-        options.recipe,
+        {**options.recipe["weights"], "dtype": options.recipe["dtype"]},
         options.output,
         options.name,
         gguf=options.source,
@@ -22,9 +25,14 @@ def main(options):
     )
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--name", required=True, help="name of the checkpoint")
     arguments.add_argument("--source", type=Path, help="the GGUF file, for kind gguf")
     arguments.add_argument("--output", required=True, type=Path, help="folder to make")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.FetchModel))

@@ -4,15 +4,18 @@ The tables are read twice, one shard at a time: for the checks, then to write, s
 of millions of problems needs memory for its questions only.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import BENCHMARK, PROBLEMS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 CHECKED = ("status", "duplicate_of", "contaminated_by")
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     """Check, write both tables and the report, then complain if nothing was kept."""
     from jz3.synthesis.filters import apply_filters
 
@@ -24,7 +27,7 @@ def main(options):
     ]
     funnel = apply_filters(rows, questions, options.recipe, options.seed)
     inputs = [*options.problems, *options.benchmarks]
-    origin = io.provenance("filter_problems.py", options.code, inputs, options.seed)
+    origin = program.origin(__file__, options, inputs)
     write_split(options, rows, origin)
     io.write_json(options.report, funnel)
     for name, step in funnel["filters"].items():
@@ -71,12 +74,22 @@ def write_split(options, rows, origin):
             reject(table.filter(pa.array([not k for k in kept], pa.bool_())))
 
 
-parser = program.parser(__doc__)
-parser.add_argument("--problems", type=Path, nargs="+", required=True, help="tables of problems")
-parser.add_argument("--benchmarks", type=Path, nargs="*", default=[], help="tables of test splits")
-parser.add_argument("--output", type=Path, required=True, help="table of the problems kept")
-parser.add_argument("--rejected", type=Path, required=True, help="table of the others")
-parser.add_argument("--report", type=Path, required=True, help="counts filter by filter, JSON")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument(
+        "--problems", type=Path, nargs="+", required=True, help="tables of problems"
+    )
+    arguments.add_argument(
+        "--benchmarks", type=Path, nargs="*", default=[], help="tables of test splits"
+    )
+    arguments.add_argument("--output", type=Path, required=True, help="table of the problems kept")
+    arguments.add_argument("--rejected", type=Path, required=True, help="table of the others")
+    arguments.add_argument(
+        "--report", type=Path, required=True, help="counts filter by filter, JSON"
+    )
+    return arguments
+
 
 if __name__ == "__main__":
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.FilterProblems))

@@ -40,7 +40,7 @@ def main(options: argparse.Namespace) -> None:
                 texts = {"question": answer["question"], "text_end": end}
                 different.append({**row, **texts, "predicted_released": theirs})
             bar.update()
-    origin = io.provenance("grade_answers", options.code, [options.answers], options.seed)
+    origin = program.origin(__file__, options, [options.answers])
     table = StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -55,9 +55,14 @@ def main(options: argparse.Namespace) -> None:
     )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--answers", type=Path, required=True, help="table of answers")
+    arguments.add_argument("--output", type=Path, required=True, help="table of grades")
+    arguments.add_argument("--disagreements", type=Path, required=True, help="CSV of differences")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--answers", type=Path, required=True, help="table of answers")
-    parser.add_argument("--output", type=Path, required=True, help="table of grades")
-    parser.add_argument("--disagreements", type=Path, required=True, help="CSV of differences")
-    program.run(main, parser)
+    program.run(main, parser())

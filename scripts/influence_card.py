@@ -11,6 +11,8 @@ from pathlib import Path
 from jz3 import io, program
 from jz3.records import SCORES
 from jz3.report import cards, influence_card
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -23,11 +25,16 @@ def main(options: argparse.Namespace) -> None:
     io.write_text(options.output, cards.markdown("influence_card", found))
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--scores", type=Path, required=True, help="SCORES table")
+    arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
+    arguments.add_argument("--passages", type=Path, required=True, help="PASSAGES table")
+    arguments.add_argument("--summary", type=Path, required=True, help="JSON file")
+    arguments.add_argument("--output", type=Path, required=True, help="Markdown file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--scores", type=Path, required=True, help="SCORES table")
-    parser.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
-    parser.add_argument("--passages", type=Path, required=True, help="PASSAGES table")
-    parser.add_argument("--summary", type=Path, required=True, help="JSON file")
-    parser.add_argument("--output", type=Path, required=True, help="Markdown file")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.InfluenceCard))

@@ -32,8 +32,13 @@ def main(options: argparse.Namespace) -> None:
     )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--disagreements", type=Path, nargs="*", required=True, help="CSV files")
+    arguments.add_argument("--output", type=Path, required=True, help="CSV of all")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--disagreements", type=Path, nargs="*", required=True, help="CSV files")
-    parser.add_argument("--output", type=Path, required=True, help="CSV of all")
-    program.run(main, parser)
+    program.run(main, parser())

@@ -5,12 +5,15 @@ splits with worked solutions), or Parquet and JSON-lines files with columns inpu
 Writes a PACKS table, shuffled within each stage, and a report: documents, tokens, packs, fill.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, models, program, records
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Encode, pack and write both stages."""
     from jz3.training import examples, packing
 
@@ -46,16 +49,21 @@ def main(options) -> None:
         )
     tables = (table for stage in stages for table in packing.pack_tables(*stage))
     inputs = [*options.pretrain, *options.finetune]
-    origin = io.provenance("pack_corpus", options.code, inputs, options.seed)
+    origin = program.origin(__file__, options, inputs)
     io.write_table(options.output, tables, records.PACKS, origin)
     io.write_json(options.report, report)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--pretrain", nargs="*", type=Path, default=[], help="files of stage 1")
+    arguments.add_argument("--finetune", nargs="*", type=Path, default=[], help="files of stage 2")
+    arguments.add_argument("--base", type=Path, required=True, help="checkpoint with the tokenizer")
+    arguments.add_argument("--output", type=Path, required=True, help="PACKS table to write")
+    arguments.add_argument("--report", type=Path, required=True, help="report to write, JSON")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--pretrain", nargs="*", type=Path, default=[], help="files of stage 1")
-    parser.add_argument("--finetune", nargs="*", type=Path, default=[], help="files of stage 2")
-    parser.add_argument("--base", type=Path, required=True, help="checkpoint with the tokenizer")
-    parser.add_argument("--output", type=Path, required=True, help="PACKS table to write")
-    parser.add_argument("--report", type=Path, required=True, help="report to write, JSON")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.PackCorpus))

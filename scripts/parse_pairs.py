@@ -4,61 +4,13 @@ Failed, truncated and unusable answers are counted and listed in the report; non
 """
 
 import argparse
-import ast
 import collections
-import warnings
 from pathlib import Path
 
 from jz3 import io, program, prompts, records
-
-FEWEST_WORDS = 5  # of a question
-MOST_WORDS = 5  # of an answer that holds no number or formula
-
-
-def judge(completion: dict | None, mode: str, structured: bool) -> tuple[str, tuple[str, str]]:
-    """(reason for rejection or "", (question, solution)) of a teacher's answer.
-
-    Reasons: not_asked | failed | truncated | unparsed | short_question | no_answer |
-    broken_program | prints_nothing.
-    """
-    nothing = ("", "")
-    if completion is None:
-        return "not_asked", nothing
-    if completion["finish_reason"] != "stop":
-        return {"length": "truncated"}.get(completion["finish_reason"], "failed"), nothing
-    read = prompts.from_structured if structured else prompts.parse_completion
-    parts = read(completion["text"], mode)
-    # What can not be read back from its own text would teach the synthesizer a broken format.
-    if parts is None or prompts.parse_completion(
-        prompts.format_completion(mode, *parts), mode
-    ) != tuple(parts):
-        return "unparsed", nothing
-    question, solution = parts
-    if len(question.split()) < FEWEST_WORDS:
-        return "short_question", parts
-    # Free text may end in a proof or a sentence; an empty box is a missing answer there, too.
-    boxed = "\\boxed" in solution
-    if (structured or boxed) and not _is_answer(prompts.answer_of(solution)):
-        return "no_answer", parts
-    return _fault(prompts.program_of(solution)) if mode == "tool" else "", parts
-
-
-def _is_answer(answer: str) -> bool:
-    """Whether it is a value: something short, or with a number or formula in it."""
-    return bool(answer) and (
-        len(answer.split()) <= MOST_WORDS or any(c.isdigit() or c in "\\=$" for c in answer)
-    )
-
-
-def _fault(source: str) -> str:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "broken_program"
-    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-    prints = any(isinstance(name, ast.Name) and name.id == "print" for name in calls)
-    return "" if prints else "prints_nothing"
+from jz3.distillation import parsing
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
 def main(options: argparse.Namespace) -> None:
@@ -71,7 +23,7 @@ def main(options: argparse.Namespace) -> None:
     pairs, rejects = [], []
     for row in asked:
         completion = completions.get(row["request_id"])
-        reason, (question, solution) = judge(completion, mode, structured)
+        reason, (question, solution) = parsing.judge(completion, mode, structured)
         if reason:
             text = completion["text"] if completion else ""
             kept = {name: row[name] for name in ("request_id", "passage_id", "source", "level")}
@@ -102,14 +54,19 @@ def main(options: argparse.Namespace) -> None:
             f"no usable answer among {len(asked)}; see {options.report}, then change the prompt or"
             " the teacher."
         )
-    origin = io.provenance("parse_pairs", options.code, [options.prompts, options.completions])
+    origin = program.origin(__file__, options, [options.prompts, options.completions], seeded=False)
     io.write_table(options.output, pairs, records.PAIRS, origin)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--prompts", type=Path, required=True)
+    arguments.add_argument("--completions", type=Path, required=True)
+    arguments.add_argument("--output", type=Path, required=True)
+    arguments.add_argument("--report", type=Path, required=True)
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--prompts", type=Path, required=True)
-    parser.add_argument("--completions", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--report", type=Path, required=True)
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.ParsePairs))

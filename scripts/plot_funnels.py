@@ -12,8 +12,13 @@ def main(options: argparse.Namespace) -> None:
     funnel_figure.funnels(options.output, options.funnels)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--funnels", nargs="+", required=True, help="funnel.json files")
+    arguments.add_argument("--output", required=True, help="SVG file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--funnels", nargs="+", required=True, help="funnel.json files")
-    parser.add_argument("--output", required=True, help="SVG file")
-    program.run(main, parser)
+    program.run(main, parser())

@@ -15,8 +15,13 @@ def main(options: argparse.Namespace) -> None:
     figures.influence(options.output, rows)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--scores", required=True, help="scores.parquet of score_influence")
+    arguments.add_argument("--output", required=True, help="SVG file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--scores", required=True, help="scores.parquet of score_influence")
-    parser.add_argument("--output", required=True, help="SVG file")
-    program.run(main, parser)
+    program.run(main, parser())

@@ -15,8 +15,13 @@ def main(options: argparse.Namespace) -> None:
     figures.losses(options.output, options.histories)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--histories", nargs="+", required=True, help="history.jsonl files")
+    arguments.add_argument("--output", required=True, help="SVG file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--histories", nargs="+", required=True, help="history.jsonl files")
-    parser.add_argument("--output", required=True, help="SVG file")
-    program.run(main, parser)
+    program.run(main, parser())

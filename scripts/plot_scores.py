@@ -13,8 +13,13 @@ def main(options: argparse.Namespace) -> None:
     figures.scores(options.output, score_table.read_csv(options.table))
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--table", required=True, help="CSV written by build_table")
+    arguments.add_argument("--output", required=True, help="SVG file")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--table", required=True, help="CSV written by build_table")
-    parser.add_argument("--output", required=True, help="SVG file")
-    program.run(main, parser)
+    program.run(main, parser())

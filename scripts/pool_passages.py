@@ -3,7 +3,7 @@
 The report counts, by source, what became of documents and passages.
 """
 
-from argparse import Namespace
+import argparse
 from collections import Counter
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from jz3 import io, program, records
 from jz3.corpus import passages
 
 
-def main(options: Namespace) -> None:
+def main(options: argparse.Namespace) -> None:
     """Write the pool piece by piece, dropping duplicates, then its report."""
-    origin = io.provenance("pool_passages", options.code, options.passages)
+    origin = program.origin(__file__, options, options.passages, seeded=False)
     counts = [io.table_origin(path).get("counts") for path in options.passages]
     found, kept = Counter(), Counter()
     pooled = passages.pool(options.passages, found, kept)
@@ -24,9 +24,14 @@ def main(options: Namespace) -> None:
     io.write_json(options.report, report)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--passages", type=Path, nargs="+", required=True, help="one per source")
+    arguments.add_argument("--output", type=Path, required=True, help="passages, Parquet")
+    arguments.add_argument("--report", type=Path, required=True, help="counts by source, JSON")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--passages", type=Path, nargs="+", required=True, help="one per source")
-    parser.add_argument("--output", type=Path, required=True, help="passages, Parquet")
-    parser.add_argument("--report", type=Path, required=True, help="counts by source, JSON")
-    program.run(main, parser)
+    program.run(main, parser())

@@ -3,22 +3,25 @@
 Ends with an error where anything would make a job fail.
 """
 
+import argparse
 import functools
 import socket
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.workflow import preflight
+from jz3.workflow.experiment import Experiment
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Print all findings; fail if one of them does."""
-    config = options.recipe
+    experiment = Experiment.model_validate(options.recipe)
     checks = [
         functools.partial(preflight.software, preflight.PACKAGES["head"]),
-        functools.partial(preflight.secrets, config),
-        functools.partial(preflight.cached, config, Path(config["results"])),
-        functools.partial(preflight.budget, config),
+        functools.partial(preflight.secrets, experiment),
+        functools.partial(preflight.cached, experiment, Path(experiment.results)),
+        functools.partial(preflight.budget, experiment),
     ]
     here = {"kind": "head", "host": socket.gethostname(), "findings": preflight.examine(checks)}
     failed = 0
@@ -29,7 +32,12 @@ def main(options) -> None:
         raise io.UserError(f"{failed} of these would make jobs fail; mend them first.")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--nodes", type=Path, nargs="+", required=True, help="findings of nodes")
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--nodes", type=Path, nargs="+", required=True, help="findings of nodes")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(Experiment))

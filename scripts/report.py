@@ -34,18 +34,27 @@ def main(options: argparse.Namespace) -> None:
     program.say(f"report: {len(page.encode()):,} bytes")
 
 
-if __name__ == "__main__":
-    parser = program.parser(__doc__)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
     several: dict[str, Any] = {"nargs": "*", "type": Path, "default": []}
-    parser.add_argument("--tables", nargs="+", type=Path, required=True, help="build_table's CSVs")
-    parser.add_argument("--run-tables", **several, help="cost.csv, influence.csv")
-    parser.add_argument("--sidecars", **several, help="where the tables' numbers are from (JSON)")
-    parser.add_argument("--figures", **several, help="SVG files, in the order of the page")
-    parser.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
-    parser.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
-    parser.add_argument("--scores", **several, help="scores.parquet of influence runs")
-    parser.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
-    parser.add_argument("--cards", **several, help="facts of data cards (JSON)")
-    parser.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
-    parser.add_argument("--output", type=Path, required=True, help="HTML file")
-    program.run(main, parser)
+    arguments.add_argument(
+        "--tables", nargs="+", type=Path, required=True, help="build_table's CSVs"
+    )
+    arguments.add_argument("--run-tables", **several, help="cost.csv, influence.csv")
+    arguments.add_argument(
+        "--sidecars", **several, help="where the tables' numbers are from (JSON)"
+    )
+    arguments.add_argument("--figures", **several, help="SVG files, in the order of the page")
+    arguments.add_argument("--funnels", **several, help="JSON counts of what was kept and dropped")
+    arguments.add_argument("--influences", **several, help="summaries of influence_card (JSON)")
+    arguments.add_argument("--scores", **several, help="scores.parquet of influence runs")
+    arguments.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
+    arguments.add_argument("--cards", **several, help="facts of data cards (JSON)")
+    arguments.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
+    arguments.add_argument("--output", type=Path, required=True, help="HTML file")
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser())

@@ -5,13 +5,16 @@ target_gradients, and the base model, or with --features the shard's folder of s
 Writes SCORES without `total`: `score_<subtask>` per subtask.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import PROBLEMS, SHARD_SCORES
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Take the shard's cosines with the targets checkpoint by checkpoint, then the scores."""
     import pyarrow as pa
     import torch
@@ -26,9 +29,7 @@ def main(options) -> None:
     checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     source = options.features or options.base
     inputs = [options.candidates, options.reference, source, options.gradients]
-    origin = io.provenance(
-        "score_influence", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
     if options.features:
         subtasks, scored = from_store(options, checkpoints)
     else:
@@ -87,7 +88,8 @@ def from_store(options, checkpoints) -> tuple[list[str], dict]:
     )
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
     arguments.add_argument("--reference", type=Path, required=True, help="of train_reference")
@@ -97,4 +99,8 @@ if __name__ == "__main__":
     arguments.add_argument("--gradients", type=Path, required=True, help="of target_gradients")
     arguments.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
     arguments.add_argument("--output", type=Path, required=True, help="SCORES table, no total")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.ScoreInfluence))

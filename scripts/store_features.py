@@ -4,14 +4,17 @@ Reads PROBLEMS (candidates; those with status "kept"), of which it takes one sha
 of train_reference. Writes a folder: see jz3/influence/feature_store.py.
 """
 
+import argparse
 import shutil
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import PROBLEMS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Compute the features checkpoint by checkpoint, into memory-mapped files."""
     import torch
     from jz3.influence import (
@@ -30,9 +33,7 @@ def main(options) -> None:
     rows = shard_of(rows, options.shard, recipe["shards"])
     checkpoints = reference_run.load_all(options.reference, recipe["lora"])
     inputs = [options.candidates, options.reference, options.base]
-    origin = io.provenance(
-        "store_features", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
     work = recipe | {"shard": options.shard}
     with program.unfinished(
         options.state, recipe=work, inputs=inputs, code=options.code, seed=options.seed
@@ -69,11 +70,16 @@ def main(options) -> None:
             shutil.copytree(folder, temporary)
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
     arguments.add_argument("--reference", type=Path, required=True, help="of train_reference")
     arguments.add_argument("--base", type=Path, required=True, help="the reference's base model")
     arguments.add_argument("--shard", type=int, required=True, help="number of the shard, from 0")
     arguments.add_argument("--output", type=Path, required=True, help="folder of features")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.StoreFeatures))

@@ -3,13 +3,16 @@
 Every completion becomes a row, with its status: kept, truncated or unparsed.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import PROBLEMS, PROMPTS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     """Ask, write."""
     from jz3.synthesis.write import count_statuses, journal_in, write_problems
 
@@ -19,16 +22,18 @@ def main(options):
     what = f"shard {options.prompts.stem}"
     rows = write_problems(asked, options.synthesizer, options.recipe, options.seed, journal, what)
     program.say(f"{what}: {count_statuses(rows)}")
-    origin = io.provenance(
-        "synthesize.py", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
     io.write_table(options.output, rows, PROBLEMS, origin)
 
 
-parser = program.parser(__doc__)
-parser.add_argument("--prompts", type=Path, required=True, help="table of prompts")
-parser.add_argument("--synthesizer", type=Path, required=True, help="checkpoint that writes")
-parser.add_argument("--output", type=Path, required=True, help="table of problems")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--prompts", type=Path, required=True, help="table of prompts")
+    arguments.add_argument("--synthesizer", type=Path, required=True, help="checkpoint that writes")
+    arguments.add_argument("--output", type=Path, required=True, help="table of problems")
+    return arguments
+
 
 if __name__ == "__main__":
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.Synthesize))

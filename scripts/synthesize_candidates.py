@@ -4,13 +4,16 @@ Passages that were already distilled are left out. Every completion becomes a ro
 status: kept, truncated or unparsed.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import PICKS, PROBLEMS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options):
+def main(options: argparse.Namespace) -> None:
     """Draw, ask, write."""
     from jz3 import prompts
     from jz3.corpus import sampling
@@ -47,20 +50,24 @@ def main(options):
             f"{options.synthesizer}: none of its {len(rows)} completions is a whole problem"
             f" ({counts}). Train it on more pairs or for more epochs, or raise max_new_tokens."
         )
-    origin = io.provenance(
-        "synthesize_candidates.py", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
     io.write_table(options.output, rows, PROBLEMS, origin)
 
 
-parser = program.parser(__doc__)
-parser.add_argument("--passages", type=Path, required=True, help="table of passages")
-parser.add_argument(
-    "--exclude", type=Path, nargs="*", default=[], help="tables of picks whose passages are out"
-)
-parser.add_argument("--prompts", type=Path, required=True, help="folder of prompts, one per level")
-parser.add_argument("--synthesizer", type=Path, required=True, help="checkpoint that writes")
-parser.add_argument("--output", type=Path, required=True, help="table of problems")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--passages", type=Path, required=True, help="table of passages")
+    arguments.add_argument(
+        "--exclude", type=Path, nargs="*", default=[], help="tables of picks whose passages are out"
+    )
+    arguments.add_argument(
+        "--prompts", type=Path, required=True, help="folder of prompts, one per level"
+    )
+    arguments.add_argument("--synthesizer", type=Path, required=True, help="checkpoint that writes")
+    arguments.add_argument("--output", type=Path, required=True, help="table of problems")
+    return arguments
+
 
 if __name__ == "__main__":
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.SynthesizeCandidates))

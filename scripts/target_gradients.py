@@ -6,13 +6,16 @@ problems' unit gradients, projected if the recipe says so; the metadata's key "j
 and columns.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import BENCHMARK
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Draw the target problems and average their unit gradients."""
     import torch
     from jz3.influence import projection, reference_run, sample_gradients
@@ -33,9 +36,7 @@ def main(options) -> None:
         options.seed,
     )
     inputs = [*options.targets, options.reference, options.base]
-    origin = io.provenance(
-        "target_gradients", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
     with program.unfinished(
         options.state, recipe=recipe, inputs=inputs, code=options.code, seed=options.seed
     ) as state:
@@ -67,7 +68,8 @@ def main(options) -> None:
             )
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--reference", type=Path, required=True, help="of train_reference")
     arguments.add_argument("--base", type=Path, required=True, help="the reference's base model")
@@ -75,4 +77,8 @@ if __name__ == "__main__":
         "--targets", type=Path, nargs="+", required=True, help="BENCHMARK tables, as in the recipe"
     )
     arguments.add_argument("--output", type=Path, required=True, help="safetensors file")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.TargetGradients))

@@ -5,12 +5,15 @@ checkpoint and the history of the training (JSON lines: step, tokens, loss, lear
 grad_norm, stage). Optimizer and learning rate are not reset between the stages.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import program
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Train on the packs and save."""
     import torch
     from jz3.training import packing
@@ -19,9 +22,10 @@ def main(options) -> None:
     recipe = options.recipe
     torch.set_num_threads(recipe["threads"])
     packs = packing.PackFile(options.packed)
+    told = recipes.Training(**recipe).identity()
     state = open_state(
         options.state,
-        recipe=recipe,
+        recipe=told,
         inputs=[options.packed, options.base],
         code=options.code,
         seed=options.seed,
@@ -38,10 +42,19 @@ def main(options) -> None:
     )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--packed", type=Path, required=True, help="PACKS table")
+    arguments.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
+    arguments.add_argument(
+        "--output", type=Path, required=True, help="checkpoint to write (folder)"
+    )
+    arguments.add_argument(
+        "--history", type=Path, required=True, help="history to write, JSON lines"
+    )
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--packed", type=Path, required=True, help="PACKS table")
-    parser.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
-    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write (folder)")
-    parser.add_argument("--history", type=Path, required=True, help="history to write, JSON lines")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.Training))

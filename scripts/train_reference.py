@@ -5,15 +5,18 @@ each holding the adapter as peft stores it, Adam's moments (adam.safetensors, ke
 and exp_avg_sq.<weight>, float32) and info.json.
 """
 
+import argparse
 import os
 import shutil
 from pathlib import Path
 
 from jz3 import io, program
 from jz3.records import PROBLEMS
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Draw the share, train, and save every epoch."""
     import torch
     from jz3.influence import reference_run, sample_gradients
@@ -28,11 +31,10 @@ def main(options) -> None:
     rows = kept(io.read_rows(options.candidates, PROBLEMS), options.candidates)
     chosen = share_of(rows, recipe["share"], options.seed)
     inputs = [options.candidates, options.base]
-    origin = io.provenance(
-        "train_reference", options.code, inputs, options.seed, options.recipe["dtype"]
-    )
+    origin = program.origin(__file__, options, inputs)
+    told = recipes.TrainReference(**recipe).identity()
     with program.unfinished(
-        options.state, recipe=recipe, inputs=inputs, code=options.code, seed=options.seed
+        options.state, recipe=told, inputs=inputs, code=options.code, seed=options.seed
     ) as state:
         model, tokenizer = sample_gradients.load_model(options.base, "float32")
         model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
@@ -69,9 +71,14 @@ def main(options) -> None:
             io.write_json(temporary / "origin.json", origin)
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     arguments = program.parser(__doc__)
     arguments.add_argument("--candidates", type=Path, required=True, help="PROBLEMS table")
     arguments.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
     arguments.add_argument("--output", type=Path, required=True, help="folder of the epochs")
-    program.run(main, arguments)
+    return arguments
+
+
+if __name__ == "__main__":
+    program.run(main, parser(), accepts(recipes.TrainReference))

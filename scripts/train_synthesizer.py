@@ -5,12 +5,15 @@ checkpoint and the history of the training (JSON lines). The training text is th
 by the completion, without a chat template; loss is taken on the completion only.
 """
 
+import argparse
 from pathlib import Path
 
 from jz3 import io, models, program, records
+from jz3.workflow import recipes
+from jz3.workflow.messages import accepts
 
 
-def main(options) -> None:
+def main(options: argparse.Namespace) -> None:
     """Pack the pairs, train, save."""
     import torch
     from jz3.training import packing
@@ -24,9 +27,10 @@ def main(options) -> None:
         for path in options.pairs
         for row in io.read_rows(path, records.PAIRS)
     }
+    told = recipes.Training(**recipe).identity()
     state = open_state(
         options.state,
-        recipe=recipe,
+        recipe=told,
         inputs=[*options.pairs, options.base],
         code=options.code,
         seed=options.seed,
@@ -59,10 +63,19 @@ def main(options) -> None:
     )
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    arguments = program.parser(__doc__)
+    arguments.add_argument("--pairs", nargs="+", type=Path, required=True, help="PAIRS tables")
+    arguments.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
+    arguments.add_argument(
+        "--output", type=Path, required=True, help="checkpoint to write (folder)"
+    )
+    arguments.add_argument(
+        "--history", type=Path, required=True, help="history to write, JSON lines"
+    )
+    return arguments
+
+
 if __name__ == "__main__":
-    parser = program.parser(__doc__)
-    parser.add_argument("--pairs", nargs="+", type=Path, required=True, help="PAIRS tables")
-    parser.add_argument("--base", type=Path, required=True, help="checkpoint to start from")
-    parser.add_argument("--output", type=Path, required=True, help="checkpoint to write (folder)")
-    parser.add_argument("--history", type=Path, required=True, help="history to write, JSON lines")
-    program.run(main, parser)
+    program.run(main, parser(), accepts(recipes.Training))

@@ -19,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -53,6 +53,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--code", default="", help="digest of the code, kept as provenance")
     made.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     made.add_argument("--recipe", type=json.loads, default={}, help="settings of this stage, JSON")
+    made.add_argument("--conduct", type=json.loads, default={}, help="those that change no product")
     made.add_argument("--state", type=Path, help="directory for unfinished work, kept on failure")
     return made
 
@@ -123,9 +124,33 @@ def _log_to(path: Path, name: str) -> None:
     logging.getLogger().addHandler(_lines)  # other people's warnings too
 
 
-def run(main: Callable[[argparse.Namespace], None], arguments: argparse.ArgumentParser) -> None:
+def origin(
+    file: str, options: argparse.Namespace, inputs: Iterable[str | Path], *, seeded: bool = True
+) -> dict[str, Any]:
+    """What made a product (see `io.provenance`): the program in `file`, by the name of its rule."""
+    seed = options.seed if seeded else None
+    dtype = options.recipe.get("dtype")
+    return provenance(Path(file).stem, options.code, inputs, seed, dtype)
+
+
+def joined(recipe: dict[str, Any], conduct: dict[str, Any]) -> dict[str, Any]:
+    """Both as one; parts within parts are joined alike."""
+    parts = {
+        key: joined(recipe[key], value)
+        for key, value in conduct.items()
+        if isinstance(value, dict) and isinstance(recipe.get(key), dict)
+    }
+    return recipe | conduct | parts
+
+
+def run(
+    main: Callable[[argparse.Namespace], None],
+    arguments: argparse.ArgumentParser,
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
     """Parse the command line, call `main`, and turn a user's mistake into one readable line.
 
+    check: raises UserError for a recipe (with what --conduct adds) that `main` cannot use.
     Exit status: 0 done, 1 a user's mistake, 3 a defect of ours (traceback in the log),
     130 interrupted. With `--log`, everything that the process prints goes to that file.
     """
@@ -144,6 +169,9 @@ def run(main: Callable[[argparse.Namespace], None], arguments: argparse.Argument
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
     try:
+        options.recipe = joined(options.recipe, options.conduct)
+        if check:
+            check(options.recipe)
         main(options)
         took = f"done in {time.monotonic() - started:.1f} s"
         say(took if options.log else f"{name}: {took}")

@@ -522,7 +522,8 @@ def run(program, *options):
 
 
 def extract_program(output, name, kind, *files, **source):
-    recipe = {"source": {"kind": kind} | source, "passage": SETTINGS}
+    given = source or {"files": [str(file) for file in files]}
+    recipe = {"source": {"kind": kind} | given, "passage": SETTINGS}
     return run(
         "extract_passages", "--name", name, "--files", *files, "--output", output,
         "--recipe", json.dumps(recipe), "--seed", 17, "--code", "c0de",

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jz3 import io, prompts, records
+from jz3.corpus import sampling
+from jz3.distillation import parsing
+from jz3.influence import selection
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import parse_pairs  # noqa: E402
-import pick_passages  # noqa: E402
 import teacher_server  # noqa: E402
 
 
@@ -49,16 +50,16 @@ def folder(tmp_path):
 
 def test_random_picks_ignore_file_order_and_nest():
     ids = [row["passage_id"] for row in passages(60)]
-    few = pick_passages.random_picks(ids, ["grade", "high"], 10, 3)
-    many = pick_passages.random_picks(ids[::-1], ["grade", "high"], 30, 3)
+    few = sampling.random_picks(ids, ["grade", "high"], 10, 3)
+    many = sampling.random_picks(ids[::-1], ["grade", "high"], 30, 3)
     assert many[:10] == few
-    assert pick_passages.random_picks(ids, ["grade", "high"], 10, 4) != few
+    assert sampling.random_picks(ids, ["grade", "high"], 10, 4) != few
     assert {row["level"] for row in many} == {"grade", "high"}
 
 
 def test_level_is_drawn_evenly():
     ids = [row["passage_id"] for row in passages(2000)]
-    rows = pick_passages.random_picks(ids, list("abcd"), 2000, 1)
+    rows = sampling.random_picks(ids, list("abcd"), 2000, 1)
     counts = [sum(row["level"] == level for row in rows) for level in "abcd"]
     assert all(420 < count < 580 for count in counts)  # 500 expected, standard deviation 19
 
@@ -77,11 +78,11 @@ def test_influential_picks_take_each_passage_once_at_its_best_level():
             "total": float("nan"),
         },
     ]
-    picks = pick_passages.influential_picks(candidates, ["grade", "high"], 3, {})
+    picks = selection.influential_picks(candidates, ["grade", "high"], 3, {})
     found = [(row["passage_id"], row["level"], row["score"]) for row in picks]
     assert found == [(a, "high", 0.9), (b, "grade", 0.5)]
     with pytest.raises(io.UserError, match='Did you mean "grade"'):
-        pick_passages.influential_picks(
+        selection.influential_picks(
             [{**candidates[0], "level": "grades"}], ["grade", "high"], 1, {}
         )
 
@@ -89,7 +90,7 @@ def test_influential_picks_take_each_passage_once_at_its_best_level():
 def test_programs_pick_and_prompt(tmp_path, folder):
     table, picks, made = (tmp_path / f"{name}.parquet" for name in ("p", "k", "m"))
     io.write_table(table, passages(5), records.PASSAGES, {})
-    recipe = {"mode": "cot", "pick": "random", "passages": 9}
+    recipe = {"distillation": {"mode": "cot", "pick": "random", "passages": 9}}
     done = run("pick_passages.py", "--passages", table, "--levels-from", folder,
                "--output", picks, recipe=recipe)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -114,9 +115,9 @@ def test_no_pick_is_one_readable_line(tmp_path, folder):
     row = {"problem_id": "1", "passage_id": passages(2)[0]["passage_id"], "source": "web",
            "level": "grade", "mode": "cot", "tokens": 1, "total": float("nan")}  # fmt: skip
     io.write_table(scores, [row], records.SCORES, {})
+    entry = {"mode": "cot", "pick": "influence", "influence": "main", "passages": 4, "quota": {}}
     done = run("pick_passages.py", "--passages", table, "--scores", scores, "--levels-from", folder,
-               "--output", tmp_path / "k", recipe={"mode": "cot", "pick": "influence",
-                                                   "passages": 4, "quota": {}})  # fmt: skip
+               "--output", tmp_path / "k", recipe={"distillation": entry})  # fmt: skip
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "no passage picked" in done.stderr
@@ -156,7 +157,7 @@ def test_our_own_examples_are_sound_answers(family, mode, structured):
     for prompt, answer in prompts.load_examples(path, mode, structured):
         assert prompt.endswith("## New Problem\n")
         completion = {"finish_reason": "stop", "text": answer}
-        assert parse_pairs.judge(completion, mode, structured)[0] == ""
+        assert parsing.judge(completion, mode, structured)[0] == ""
 
 
 def test_a_faulty_example_is_named(folder):
@@ -318,14 +319,14 @@ def test_what_becomes_a_pair(mode, change, reason):
     completion = {"finish_reason": "stop", "text": structured(), **change}
     if "program" in change:
         completion["text"] = structured(program=change["program"])
-    assert parse_pairs.judge(completion, mode, True)[0] == reason
+    assert parsing.judge(completion, mode, True)[0] == reason
 
 
 def test_free_text_needs_no_box_but_none_may_be_empty():
     text = "[Problem]:\nProve that two is a prime.\n\n[Solution]:\nIts divisors are 1 and 2."
-    assert parse_pairs.judge({"finish_reason": "stop", "text": text}, "cot", False)[0] == ""
+    assert parsing.judge({"finish_reason": "stop", "text": text}, "cot", False)[0] == ""
     empty = {"finish_reason": "stop", "text": text + " \\boxed{}"}
-    assert parse_pairs.judge(empty, "cot", False)[0] == "no_answer"
+    assert parsing.judge(empty, "cot", False)[0] == "no_answer"
 
 
 def write_answers(tmp_path, texts):
@@ -376,7 +377,7 @@ def test_the_test_teacher_writes_sound_problems(prompt):
         body = {"messages": [{"content": prompt}], "response_format": schema}
         text = teacher_server.answer_text(body)
         completion = {"finish_reason": "stop", "text": text}
-        reason, (_, solution) = parse_pairs.judge(completion, mode, True)
+        reason, (_, solution) = parsing.judge(completion, mode, True)
         assert reason == ""
         if mode == "tool":
             printed = []
@@ -385,4 +386,4 @@ def test_the_test_teacher_writes_sound_problems(prompt):
         free = prompt + (" Python" if mode == "tool" else "")
         if mode == "tool" or "python" not in prompt.lower():
             text = teacher_server.answer_text({"messages": [{"content": free}]})
-            assert parse_pairs.judge({**completion, "text": text}, mode, False)[0] == ""
+            assert parsing.judge({**completion, "text": text}, mode, False)[0] == ""

@@ -409,7 +409,7 @@ def run_program(*arguments):
 
 def run_here(*arguments):
     """The program in this process, which has torch loaded already."""
-    parser = answer_benchmark.arguments()
+    parser = answer_benchmark.parser()
     answer_benchmark.main(parser.parse_args([str(argument) for argument in arguments]))
 
 

@@ -4,13 +4,11 @@ import math
 from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jz3 import io
 from jz3.influence import selection
 from jz3.report import cards, influence_card
-from jz3.workflow import sharing
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,22 +98,6 @@ def test_aggregates_by_hand():
     assert selection.aggregate([0.05, 0.2], "mean") == pytest.approx(0.125)
     with pytest.raises(io.UserError, match='"most" is not known; use max or mean'):
         selection.aggregate([0.5], "most")
-
-
-def test_entries_share_what_they_agree_in():
-    config = yaml.safe_load((ROOT / "config.paper.yaml").read_text())
-    for product in ("candidates", "reference", "gradients"):
-        assert sharing.maker(config, "adam_cot", product) == "main_cot"
-        assert sharing.maker(config, "main_tool", product) == "main_tool"
-    for product in ("features", "shards"):
-        assert sharing.maker(config, "adam_cot", product) == "adam_cot"
-    mean = {**config["influence"]["main_cot"], "aggregate": "mean"}
-    lower = {**config["influence"]["main_cot"], "lora": {"rank": 8}}
-    config = {"influence": {**config["influence"], "mean": mean, "lower": lower}}
-    assert sharing.maker(config, "mean", "shards") == "main_cot"
-    assert sharing.maker(config, "lower", "candidates") == "main_cot"
-    assert sharing.maker(config, "lower", "reference") == "lower"
-    assert sharing.sharers(config, "main_cot", "shards") == ["main_cot", "mean"]
 
 
 # ---------------------------------------------------------------- the card

@@ -482,7 +482,10 @@ def test_card_and_plot_programs(run, tmp_path):
         "data_card.py", "--problems", candidates, "--rejected", rejected,
         "--report", run["funnel_files"][1], "--output", tmp_path / "card.md",
         "--facts", tmp_path / "card.json",
-        "--recipe", '{"corpus": "cot", "mode": "cot", "filters": []}',
+        "--recipe", json.dumps({
+                "corpus": "cot", "mode": "cot", "synthesizer": "boosted", "prompts": 4, "shards": 1,
+                "sampling": {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 9}, "filters": [],
+            }),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     facts = corpus_card.read(tmp_path / "card.json")

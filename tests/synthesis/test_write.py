@@ -112,7 +112,7 @@ RECIPE = {
 def run(name, *options, **changes):
     program = importlib.import_module(name)
     line = ["--seed", 3, "--recipe", json.dumps(RECIPE | changes), *options]
-    program.main(program.parser.parse_args([str(part) for part in line]))
+    program.main(program.parser().parse_args([str(part) for part in line]))
 
 
 def draw(folder, output, **changes):

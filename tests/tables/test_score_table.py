@@ -427,10 +427,13 @@ def run_program(name: str, *arguments) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
+TOLD = {"paper": "", "subsets": [], "sizes": {}, "rows": {}}
+
+
 def build_arguments(grades, folder: Path, settings: dict) -> list:
     return [
         "--name", "main", "--grades", *grades, "--paper", PAPER, "--seed", 3,
-        "--recipe", json.dumps(settings), "--csv", folder / "main.csv",
+        "--recipe", json.dumps(TOLD | settings), "--csv", folder / "main.csv",
         "--markdown", folder / "main.md", "--latex", folder / "main.tex",
         "--sidecar", folder / "main.json", "--code", "of the table",
     ]  # fmt: skip

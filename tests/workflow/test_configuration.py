@@ -1,14 +1,18 @@
 import copy
+import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 import yte
-from jz3.workflow.configuration import document, mistakes
+from jz3.workflow import schema
+from jz3.workflow.checks import mistakes
+from jz3.workflow.experiment import Experiment
+from jz3.workflow.keys import Part, inside, members
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "rules/schemas/config.schema.yaml").read_text())
 SHIPPED = ["config.yaml", "config.paper.yaml"]
 
 
@@ -32,47 +36,34 @@ def change(config, path, value):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_are_sound(name):
-    assert mistakes(load(name), SCHEMA, ROOT) == []
+    assert mistakes(load(name), ROOT) == []
 
 
-def fixed_keys(config, schema, path=""):
-    """Keys of a configuration where the schema names them, maps of entries looked into."""
-    if "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-    found = set()
-    for key in schema.get("required", []):
-        found.add(f"{path}.{key}")
-        found |= fixed_keys(config[key], schema["properties"][key], f"{path}.{key}")
-    entries = schema.get("additionalProperties")
-    if isinstance(entries, dict) and isinstance(config, dict):
-        for entry in config.values():
-            found |= fixed_keys(entry, entries, f"{path}.*")
-    return found
+def parts(annotation=Experiment):
+    """Every part that a configuration may have, kind by kind."""
+    for _, part in members(annotation):
+        yield part
+        for field in part.model_fields.values():
+            inner = field.annotation
+            yield from parts(inner if any(members(inner)) else inside(inner))
 
 
 def test_shipped_configurations_have_the_same_keys():
-    first, second = (fixed_keys(load(name), SCHEMA) for name in SHIPPED)
-    only_paper = second - first
-    assert first - second == set()
-    assert all(key.startswith(".datasets.*") for key in only_paper)  # the miniature has none
-    assert set(load(SHIPPED[0])) == set(load(SHIPPED[1])) == set(SCHEMA["properties"])
+    first, second = (load(name) for name in SHIPPED)
+    assert set(first) == set(second) == set(Experiment.model_fields)
+    for part in parts():  # nothing has a default: a key is given, or it is not there
+        for name, field in part.model_fields.items():
+            assert field.is_required() or field.default is None, f"{part.__name__}.{name}"
 
 
 def test_every_key_is_described():
-    def walk(part, path):
-        for key, inner in part.get("properties", {}).items():
-            if "$ref" not in inner:
-                assert inner.get("description"), f"{path}.{key}"
-            walk(inner, f"{path}.{key}")
-        for key in ("additionalProperties", "items"):
-            if isinstance(part.get(key), dict):
-                walk(part[key], path)
-        if part.get("type") == "object" and "properties" in part:
-            assert part["additionalProperties"] is False, path
-
-    walk(SCHEMA, "")
-    for name, part in SCHEMA["$defs"].items():
-        walk(part, name)
+    assert len(set(parts())) > 30
+    for part in parts():
+        assert part.__doc__, part
+        assert part.model_config == Part.model_config, part
+        for name, field in part.model_fields.items():
+            assert field.description, f"{part.__name__}.{name}"
+            assert field.description.endswith((".", "`")), f"{part.__name__}.{name}"
 
 
 MISTAKES = [
@@ -106,7 +97,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("path", "value", "message"), MISTAKES, ids=[m[0] for m in MISTAKES])
 def test_a_mistake_has_one_readable_line(path, value, message):
-    found = mistakes(change(load("config.yaml"), path, value), SCHEMA, ROOT)
+    found = mistakes(change(load("config.yaml"), path, value), ROOT)
     assert len(found) == 1
     assert message in found[0]
     assert "\n" not in found[0]
@@ -116,17 +107,27 @@ def test_all_mistakes_come_at_once():
     config = load("config.yaml")
     for path, value in [("seed", "x"), ("compute.thread", 2), ("recipes.student.epochs", ...)]:
         config = change(config, path, value)
-    assert len(mistakes(config, SCHEMA, ROOT)) == 3
+    assert len(mistakes(config, ROOT)) == 3
 
 
 def test_an_empty_section_is_a_type_mistake_and_no_traceback():
-    found = mistakes(change(load("config.yaml"), "teacher", None), SCHEMA, ROOT)
+    found = mistakes(change(load("config.yaml"), "teacher", None), ROOT)
     assert found == ["teacher: expected object, found nothing (None)."]
 
 
-def test_the_documentation_is_made_from_the_schema():
-    page = (ROOT / "docs/configuration.md").read_text()
-    assert page == document(SCHEMA), "run `make docs`"
+def test_the_schema_and_the_page_are_made_from_the_types():
+    assert (ROOT / schema.PAGE).read_text() == schema.page(), "run `make docs`"
+    assert (ROOT / schema.SCHEMA).read_text() == schema.schema(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_editors_find_the_schema_and_it_admits_what_the_types_admit(name):
+    first = (ROOT / name).read_text().splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={schema.SCHEMA}"
+    validator = jsonschema.Draft202012Validator(json.loads(schema.schema()))
+    assert list(validator.iter_errors(load(name))) == []
+    for path, value in [("seed", "x"), ("recipes.student.epochs", 0), ("corpora.Bad", {})]:
+        assert list(validator.iter_errors(change(load(name), path, value))), path
 
 
 def test_profiles_name_existing_rules_only():
@@ -156,8 +157,8 @@ def test_every_rule_is_documented_and_logged():
 
 def test_examples_for_a_model_need_a_file_of_examples():
     config = change(load("config.yaml"), "models.base.shots", 2)
-    assert mistakes(config, SCHEMA, ROOT) == []
+    assert mistakes(config, ROOT) == []
     config = change(config, "benchmarks.asdiv.shots", ...)
-    assert mistakes(config, SCHEMA, ROOT) == [
+    assert mistakes(config, ROOT) == [
         "benchmarks.asdiv.shots: missing (models.base is shown examples)."
     ]

@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import estimate
 import pytest
 import yaml
 from jz3 import io, processor
-from jz3.workflow import preflight, workload
+from jz3.workflow import estimate, preflight, workload
+from jz3.workflow.experiment import Experiment
 from jz3.workflow.sizing import Work
 
 ROOT = Path(__file__).parents[2]
@@ -18,25 +18,31 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def paper():
-    return yaml.safe_load((ROOT / "config.paper.yaml").read_text())
+    return Experiment.model_validate(yaml.safe_load((ROOT / "config.paper.yaml").read_text()))
+
+
+def changed(experiment, section, **values):
+    """The experiment with other values in one section."""
+    part = getattr(experiment, section).model_copy(update=values)
+    return experiment.model_copy(update={section: part})
 
 
 def states(findings):
     return {finding["name"]: finding["state"] for finding in findings}
 
 
-def test_a_stages_time_is_the_longest_job_or_all_over_the_gpus():
+def test_a_stages_time_is_the_longest_job_or_all_over_the_gpus(paper):
     shards = Work("synthesis", "synthesize", "a", jobs=100, gpus=1, hours=2)
     long = Work("training", "train_model", "b", gpus=8, hours=30)
-    assert estimate.wall([shards], {"gpus_at_once": 10}) == 20
-    assert estimate.wall([shards, long], {"gpus_at_once": 1000}) == 30
+    assert estimate.wall([shards], changed(paper, "sizing", gpus_at_once=10).sizing) == 20
+    assert estimate.wall([shards, long], changed(paper, "sizing", gpus_at_once=1000).sizing) == 30
     alone = Work("synthesis", "synthesize", "c", jobs=3, hours=2)
-    assert estimate.wall([alone], {"gpus_at_once": 10}) == 6
+    assert estimate.wall([alone], changed(paper, "sizing", gpus_at_once=10).sizing) == 6
 
 
 def test_the_papers_estimate_holds_every_stage_and_agrees_with_the_plan(paper):
     works = list(workload.plan(paper).values())
-    text = estimate.table(estimate.rows(works, paper["sizing"]))
+    text = estimate.table(estimate.rows(works, paper.sizing))
     for stage in ("distillation", "synthesizers", "influence", "synthesis", "training"):
         assert stage in text
     assert "16 on 2 nodes" in text
@@ -46,7 +52,7 @@ def test_the_papers_estimate_holds_every_stage_and_agrees_with_the_plan(paper):
 
 
 def test_estimate_program_prints_a_table(paper):
-    command = [sys.executable, ROOT / "scripts/estimate.py", "--recipe", json.dumps(paper)]
+    command = [sys.executable, ROOT / "scripts/estimate.py", "--recipe", json.dumps(paper.plain())]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0
     assert ended.stdout.startswith("stage")
@@ -107,7 +113,7 @@ def test_places_that_cannot_be_reached_are_named(paper, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("HF_ENDPOINT", address)
-        config = {**paper, "sources": {}, "teacher": {**paper["teacher"], "base_url": ""}}
+        config = changed(paper.model_copy(update={"sources": {}}), "teacher", base_url="")
         found = preflight.examine([lambda: preflight.cached(config, tmp_path)])
         assert found[1] == {"name": "network", "state": "ok", "text": address}
     found = preflight.examine([lambda: preflight.cached(config, tmp_path)])
@@ -116,7 +122,7 @@ def test_places_that_cannot_be_reached_are_named(paper, tmp_path, monkeypatch):
 
 
 def test_a_budget_below_the_expected_cost_fails(paper):
-    config = {**paper, "teacher": {**paper["teacher"], "budget_dollars": 1.0}}
+    config = changed(paper, "teacher", budget_dollars=1.0)
     assert states(preflight.examine([lambda: preflight.budget(config)])) == {"budget": "fail"}
     assert states(preflight.examine([lambda: preflight.budget(paper)])) == {"budget": "ok"}
 

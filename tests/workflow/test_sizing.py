@@ -10,15 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jz3.io import UserError
 from jz3.workflow import sizing, workload
+from jz3.workflow.experiment import Experiment
+from jz3.workflow.settings import Sizing
 from jz3.workflow.sizing import Work
 
 ROOT = Path(__file__).parents[2]
-NODES = {"gpu_memory_gb": 80, "gpus_per_node": 8, "node_memory_gb": 1000, "longest_job_hours": 48}
+PAPER = yaml.safe_load((ROOT / "config.paper.yaml").read_text())
+CLUSTER = {"gpu_memory_gb": 80, "gpus_per_node": 8, "node_memory_gb": 1000, "longest_job_hours": 48}
+NODES = Sizing(**PAPER["sizing"] | CLUSTER)
 
 
 @pytest.fixture(scope="module")
 def paper():
-    return yaml.safe_load((ROOT / "config.paper.yaml").read_text())
+    return PAPER
+
+
+def plan_of(config):
+    return workload.plan(Experiment.model_validate(config))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +68,7 @@ def test_an_update_that_no_gpus_can_share_is_refused_before_anything_is_queued(p
     with pytest.raises(
         UserError, match=r"^recipes\.student: a model of 7\.24B takes 8 GPUs or more"
     ):
-        workload.plan(config)
+        plan_of(config)
 
 
 def test_notice_is_given_after_the_work_should_be_done():
@@ -88,7 +96,7 @@ def test_requests_grow_with_attempts_and_end_at_the_clusters_limits(hours, attem
 
 
 def test_training_time_by_hand(paper):
-    made = workload.plan(paper)["train_model", "jiuzhang_7b"]
+    made = plan_of(paper)["train_model", "jiuzhang_7b"]
     # 4.8M x 879 + 4M x 475 + 0.77G tokens; 8 x 7.24G operations each; 8 GPUs at 140 T/s
     tokens = 4.8e6 * 879 + 4e6 * 475 + 0.77e9
     assert made.tokens == pytest.approx(tokens)
@@ -97,7 +105,7 @@ def test_training_time_by_hand(paper):
 
 
 def test_a_mixture_of_experts_computes_with_its_active_part_and_holds_all(paper):
-    plan = workload.plan(paper)
+    plan = plan_of(paper)
     dense, sparse = plan["train_model", "jiuzhang_8b"], plan["train_model", "jiuzhang_8x7b"]
     assert sparse.nodes == 2
     assert sparse.hours * 16 / (dense.hours * 8) == pytest.approx(12.9 / 8.03)
@@ -105,18 +113,18 @@ def test_a_mixture_of_experts_computes_with_its_active_part_and_holds_all(paper)
 
 
 def test_the_teachers_cost_by_hand(paper):
-    made = workload.plan(paper)["ask_teacher", "random_cot"]
+    made = plan_of(paper)["ask_teacher", "random_cot"]
     assert made.dollars == pytest.approx(3880 * (520 * 5 + 879 * 15) / 1e6)
     assert made.hours == pytest.approx(3880 * 20 / 16 / 3600)
 
 
 def test_answers_that_two_distillations_share_are_paid_once(paper):
-    made = workload.plan(paper)["ask_teacher", "more_random_cot"]
+    made = plan_of(paper)["ask_teacher", "more_random_cot"]
     # The first 3,880 texts are random_cot's.
     assert made.dollars == pytest.approx((6810 - 3880) * (520 * 5 + 879 * 15) / 1e6)
     assert made.hours == pytest.approx(6810 * 20 / 16 / 3600)  # it may come first
     twice = {**paper["distillation"], "again": paper["distillation"]["random_cot"]}
-    plan = workload.plan(paper | {"distillation": twice})
+    plan = plan_of(paper | {"distillation": twice})
     assert min(plan["ask_teacher", name].dollars for name in ("again", "random_cot")) == 0
     assert plan["ask_teacher", "more_random_cot"].dollars == made.dollars
 
@@ -128,13 +136,13 @@ def test_every_job_of_the_workflow_that_asks_is_planned():
             **next(iter(config["influence"].values())),
             "projection": {"kind": "sjlt", "dimension": 8192, "dtype": "float16"},
         }
-        rules = {rule for rule, _ in workload.plan(config)}
+        rules = {rule for rule, _ in plan_of(config)}
         text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
         assert set(re.findall(r"\*\*asked\(\s*\"(\w+)\"", text)) == rules
 
 
 def test_influence_by_hand(paper):
-    plan = workload.plan(paper)
+    plan = plan_of(paper)
     made = plan["score_influence", "main_cot"]
     # 100,000 candidates of 879 tokens, 4 epochs; 4 x 7.24G operations each; 8 jobs at 140 T/s
     assert made.tokens == pytest.approx(100_000 * 879 * 4)
@@ -144,7 +152,7 @@ def test_influence_by_hand(paper):
 
 
 def test_influence_entries_make_what_they_share_once(paper):
-    plan = workload.plan(paper)
+    plan = plan_of(paper)
     assert plan["score_influence", "adam_cot"] != plan["score_influence", "main_tool"]
     for rule in ("synthesize_candidates", "train_reference", "target_gradients"):
         assert (rule, "main_tool") in plan
@@ -154,14 +162,14 @@ def test_influence_entries_make_what_they_share_once(paper):
 def test_stored_features_by_hand(paper):
     entry = paper["influence"]["main_cot"]
     stored = {**entry, "projection": {"kind": "sjlt", "dimension": 8192, "dtype": "float16"}}
-    plan = workload.plan({**paper, "influence": {**paper["influence"], "main_cot": stored}})
+    plan = plan_of({**paper, "influence": {**paper["influence"], "main_cot": stored}})
     assert plan["store_features", "main_cot"].disk == 100_000 * 4 * 8192 * 2
     assert plan["store_features", "main_cot"].gpus == 1
     assert plan["score_influence", "main_cot"].hours == pytest.approx(6.5536e9 / 50e6 / 8 / 3600)
 
 
 def test_released_products_cost_nothing_to_make(paper):
-    plan = workload.plan(paper)
+    plan = plan_of(paper)
     assert ("synthesize", "released_cot") not in plan
     assert ("train_synthesizer", "released_cot") not in plan
     assert ("train_model", "released_7b") not in plan

@@ -85,3 +85,22 @@ def prompt_row(passage: PassageText, level: str, mode: str, template: str) -> re
         "mode": mode,
         "prompt": prompt,
     }
+
+
+def random_picks(ids: Iterable[str], levels: list[str], count: int, seed: int) -> list[dict]:
+    """The first `count` passages in an order drawn by hash, each at a level drawn by hash.
+
+    The order depends on the seed and the passages' identity only, so a longer list starts with
+    the shorter one, and all distillations of a run draw from the same order.
+    """
+    drawn = heapq.nsmallest(
+        count, ((io.rng(seed, "pick", passage).random(), passage) for passage in ids)
+    )
+    return [
+        {
+            "passage_id": passage,
+            "level": io.rng(seed, "level", passage).choice(levels),
+            "score": None,
+        }
+        for _, passage in drawn
+    ]

@@ -49,3 +49,24 @@ def best_candidates(
             chosen[row["passage_id"]] = row
             taken[source] += 1
     return list(chosen.values())
+
+
+def influential_picks(
+    candidates: list[dict], levels: list[str], count: int, quota: dict[str, float]
+) -> list[dict]:
+    """The passages of the `count` best candidates, best first (see `best_candidates`).
+
+    Raises UserError where a candidate's level is not known here.
+    """
+    best = best_candidates(candidates, count, quota)
+    for candidate in best:
+        if candidate["level"] not in levels:
+            hint = io.did_you_mean(candidate["level"], levels)
+            raise io.UserError(
+                f'scores: level "{candidate["level"]}" has no prompt in the folder of this'
+                f" distillation ({', '.join(levels)}); use the candidates' mode.{hint}"
+            )
+    return [
+        {"passage_id": row["passage_id"], "level": row["level"], "score": row["total"]}
+        for row in best
+    ]

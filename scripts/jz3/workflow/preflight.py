@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from .. import processor
 from ..execution import programs
 from . import workload
+from .experiment import Experiment
 
 STATES = ("ok", "warn", "fail")
 PACKAGES = {
@@ -200,10 +201,10 @@ def isolation() -> Iterator[Finding]:
 # ---------------------------------------------------------------- where Snakemake runs
 
 
-def secrets(config: dict[str, Any]) -> Iterator[Finding]:
+def secrets(experiment: Experiment) -> Iterator[Finding]:
     """Tokens that the run will ask for; their values are not read."""
-    hub = [name for name, entry in config["checkpoints"].items() if entry["kind"] == "hub"]
-    if hub or config["datasets"]:
+    hub = [name for name, entry in experiment.checkpoints.items() if entry.kind == "hub"]
+    if hub or experiment.datasets:
         yield judged(
             "HF_TOKEN",
             bool(os.environ.get("HF_TOKEN")),
@@ -211,27 +212,27 @@ def secrets(config: dict[str, Any]) -> Iterator[Finding]:
             "Gated models and datasets cannot be fetched without it.",
             bad="warn",
         )
-    if config["teacher"]["base_url"]:
+    if experiment.teacher.base_url:
         yield judged(
             "OPENAI_API_KEY",
             bool(os.environ.get("OPENAI_API_KEY")),
             "is set" if os.environ.get("OPENAI_API_KEY") else "is not set",
-            f"{config['teacher']['base_url']} will ask for it.",
+            f"{experiment.teacher.base_url} will ask for it.",
         )
 
 
-def cached(config: dict[str, Any], results: Path) -> Iterator[Finding]:
+def cached(experiment: Experiment, results: Path) -> Iterator[Finding]:
     """What is already fetched, and whether the places of the rest can be reached."""
     folder = results / "sources"
     wanted = [
-        *(folder / "models" / name for name in config["checkpoints"]),
-        *(folder / "datasets" / f"{name}.parquet" for name in config["datasets"]),
-        *(folder / "files" / name for name in config["sources"]),
+        *(folder / "models" / name for name in experiment.checkpoints),
+        *(folder / "datasets" / f"{name}.parquet" for name in experiment.datasets),
+        *(folder / "files" / name for name in experiment.sources),
     ]
     absent = [path.name for path in wanted if not path.exists()]
     yield ok("fetched", f"{len(wanted) - len(absent)} of {len(wanted)} models, datasets and files")
     if absent:
-        for address in sorted(_hosts(config)):
+        for address in sorted(_hosts(experiment)):
             yield judged(
                 "network",
                 _reachable(address),
@@ -241,20 +242,20 @@ def cached(config: dict[str, Any], results: Path) -> Iterator[Finding]:
             )
 
 
-def _hosts(config: dict[str, Any]) -> set[str]:
+def _hosts(experiment: Experiment) -> set[str]:
     hub = os.environ.get("HF_ENDPOINT", HUB)
     found = set()
-    if config["datasets"] or any(e["kind"] == "hub" for e in config["checkpoints"].values()):
+    if experiment.datasets or any(e.kind == "hub" for e in experiment.checkpoints.values()):
         found.add(hub)
-    for entry in config["sources"].values():
-        for place in entry["places"]:
+    for entry in experiment.sources.values():
+        for place in entry.places:
             parts = urlsplit(place)
             if parts.scheme == "https":
                 found.add(f"https://{parts.netloc}")
             elif parts.scheme == "hf":
                 found.add(hub)
-    if config["teacher"]["base_url"]:
-        parts = urlsplit(config["teacher"]["base_url"])
+    if experiment.teacher.base_url:
+        parts = urlsplit(experiment.teacher.base_url)
         found.add(f"{parts.scheme}://{parts.netloc}")
     return found
 
@@ -269,10 +270,10 @@ def _reachable(address: str) -> bool:
     return True
 
 
-def budget(config: dict[str, Any]) -> Iterator[Finding]:
+def budget(experiment: Experiment) -> Iterator[Finding]:
     """The teacher's expected cost against its budget."""
-    dollars = sum(work.dollars for work in workload.plan(config).values())
-    allowed = config["teacher"]["budget_dollars"]
+    dollars = sum(work.dollars for work in workload.plan(experiment).values())
+    allowed = experiment.teacher.budget_dollars
     yield judged(
         "budget",
         dollars <= allowed,

@@ -5,9 +5,9 @@ docs/cluster.md explains the formulas; the configuration's `sizing` says what a 
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from .. import io
+from .settings import Sizing
 
 TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
@@ -47,7 +47,7 @@ class Work:
 # ---------------------------------------------------------------- one job
 
 
-def training_gpus(sizing: dict[str, Any], billions: float, wanted: int, shares: int) -> int:
+def training_gpus(sizing: Sizing, billions: float, wanted: int, shares: int) -> int:
     """GPUs of a full fine-tuning job: at least `wanted`, as many as hold the model.
 
     billions: parameters, all of them held, though a mixture of experts uses a part at a time.
@@ -56,9 +56,9 @@ def training_gpus(sizing: dict[str, Any], billions: float, wanted: int, shares: 
     """
     if not wanted:
         return 0
-    room = sizing["gpu_memory_gb"] * FILLED
+    room = sizing.gpu_memory_gb * FILLED
     needed = max(wanted, math.ceil(TRAINING_BYTES * billions / room))
-    per_node = sizing["gpus_per_node"]
+    per_node = sizing.gpus_per_node
     for gpus in range(needed, shares + 1):
         if shares % gpus == 0 and (gpus <= per_node or gpus % per_node == 0):
             return gpus
@@ -69,27 +69,27 @@ def training_gpus(sizing: dict[str, Any], billions: float, wanted: int, shares: 
     )
 
 
-def generation_gpus(sizing: dict[str, Any], billions: float, wanted: int) -> int:
+def generation_gpus(sizing: Sizing, billions: float, wanted: int) -> int:
     """GPUs that share one model in generation: `wanted`, or the power of two that holds it."""
     if not wanted:
         return 0
-    room = sizing["gpu_memory_gb"] * GENERATION_FILLED
+    room = sizing.gpu_memory_gb * GENERATION_FILLED
     return max(wanted, 2 ** max(0, math.ceil(math.log2(WEIGHT_BYTES * billions / room))))
 
 
-def nodes_of(sizing: dict[str, Any], gpus: int) -> int:
+def nodes_of(sizing: Sizing, gpus: int) -> int:
     """Nodes that `gpus` GPUs fill."""
-    return max(1, math.ceil(gpus / sizing["gpus_per_node"]))
+    return max(1, math.ceil(gpus / sizing.gpus_per_node))
 
 
-def training_memory(sizing: dict[str, Any], billions: float, gpus: int) -> int:
+def training_memory(sizing: Sizing, billions: float, gpus: int) -> int:
     """Megabytes of host memory on a node of a training job.
 
     On GPUs: the checkpoint in float32 once (the first process reads it, the others receive their
     shards) and once more to write it. Without: all that training holds.
     """
     held = 8 if gpus else TRAINING_BYTES + 8
-    processes = max(1, min(gpus, sizing["gpus_per_node"]))
+    processes = max(1, min(gpus, sizing.gpus_per_node))
     return int(PROGRAM_MB * processes + 1000 * held * billions)
 
 
@@ -98,22 +98,22 @@ def generation_memory(billions: float) -> int:
     return int(PROGRAM_MB + 1000 * 3 * WEIGHT_BYTES * billions)
 
 
-def minutes(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
+def minutes(work: Work, sizing: Sizing, attempt: int = 1) -> int:
     """Minutes to ask for: the estimate with a margin, more at each attempt, at most the longest.
 
     Work that takes longer than the longest job is continued by the next attempt. Work of unknown
     length (texts of the user's, corpora that use every passage) asks for the longest.
     """
-    longest = 60 * sizing["longest_job_hours"]
+    longest = 60 * sizing.longest_job_hours
     if not work.hours:
         return math.ceil(longest)
     beside = START_MINUTES + NOTICE_MINUTES * work.rule.startswith("train_")
     return math.ceil(min(beside + 60 * SAFETY * work.hours * attempt, longest))
 
 
-def memory(work: Work, sizing: dict[str, Any], attempt: int = 1) -> int:
+def memory(work: Work, sizing: Sizing, attempt: int = 1) -> int:
     """Megabytes of host memory to ask for per node: half as much again at each further attempt."""
-    return int(min(work.memory_mb * (1 + attempt) / 2, NODE_SHARE * sizing["node_memory_gb"]))
+    return int(min(work.memory_mb * (1 + attempt) / 2, NODE_SHARE * sizing.node_memory_gb))
 
 
 def computing_hours(flop: float, tflops: float, gpus: int) -> float:

@@ -4,12 +4,16 @@ Rules take their requests from `plan` (rules/common.smk) and `snakemake estimate
 is announced is what is asked for. The configuration's `sizing` says how long texts are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .. import io
-from . import sharing
+from .entries import Model, ReleasedCorpus, TrainedSynthesizer
+from .experiment import Experiment
+from .recipes import CheckNode
+from .settings import Mode
 from .sizing import (
+    NODE_SHARE,
     PROGRAM_MB,
     WEIGHT_BYTES,
     Work,
@@ -32,7 +36,7 @@ QUESTION_TOKENS = 100  # of a benchmark problem
 STATES = 2  # of a training kept at once
 
 
-def plan(config: dict[str, Any]) -> dict[tuple[str, str], Work]:
+def plan(experiment: Experiment) -> dict[tuple[str, str], Work]:
     """Every job that is worth counting, by rule and name, in the order of the stages.
 
     Texts that are not yet written count with the mean lengths of `sizing.tokens`; problems that a
@@ -40,227 +44,223 @@ def plan(config: dict[str, Any]) -> dict[tuple[str, str], Work]:
     divides evenly.
     """
     works = [
-        *_fetching(config),
-        *_teaching(config),
-        *_synthesizers(config),
-        *_influence(config),
-        *_synthesis(config),
-        *_students(config),
-        *_evaluation(config),
+        *_fetching(experiment),
+        *_teaching(experiment),
+        *_synthesizers(experiment),
+        *_influence(experiment),
+        *_synthesis(experiment),
+        *_students(experiment),
+        *_evaluation(experiment),
     ]
     return {(work.rule, work.name): work for work in works}
 
 
-def _size(config: dict[str, Any], checkpoint: str) -> tuple[float, float]:
+def _size(experiment: Experiment, checkpoint: str) -> tuple[float, float]:
     """Billions of parameters: all, and those that one token passes through."""
-    entry = config["checkpoints"][checkpoint]
-    return entry["parameters"], entry.get("active_parameters", entry["parameters"])
+    entry = experiment.checkpoints[checkpoint]
+    return entry.parameters, entry.active
 
 
-def _lengths(config: dict[str, Any], mode: str) -> tuple[int, int]:
+def lengths(experiment: Experiment, mode: Mode) -> tuple[int, int]:
     """Mean tokens of a synthesis prompt, and of a problem with its solution."""
-    tokens = config["sizing"]["tokens"][mode]
-    return tokens["prompt"], tokens["answer"]
+    tokens = experiment.sizing.tokens
+    mean = tokens.cot if mode == "cot" else tokens.tool
+    return mean.prompt, mean.answer
 
 
-def _training(config: dict[str, Any], checkpoint: str, recipe: str, tokens: float) -> dict:
+def _training(
+    experiment: Experiment, entry: Model | TrainedSynthesizer, tokens: float
+) -> dict[str, Any]:
     """Requests of a full fine-tuning job, `tokens` in all passes."""
-    sizing, settings = config["sizing"], config["recipes"][recipe]
-    billions, active = _size(config, checkpoint)
+    sizing, settings = experiment.sizing, experiment.recipe_of(entry)
+    billions, active = _size(experiment, entry.base)
     try:
         gpus = training_gpus(
             sizing,
             billions,
-            config["compute"]["gpus"]["train"],
-            settings["global_batch"] // settings["micro_batch"],
+            experiment.compute.gpus.train,
+            settings.global_batch // settings.micro_batch,
         )
     except io.UserError as error:
-        raise io.UserError(f"recipes.{recipe}: {error}") from None
-    flop = (8 if settings["gradient_checkpointing"] else 6) * active * 1e9 * tokens
+        raise io.UserError(f"recipes.{entry.recipe}: {error}") from None
+    flop = (8 if settings.gradient_checkpointing else 6) * active * 1e9 * tokens
     return {
         "gpus": gpus,
         "nodes": nodes_of(sizing, gpus),
         "memory_mb": training_memory(sizing, billions, gpus),
         "tokens": tokens,
-        "hours": computing_hours(flop, sizing["training_tflops"], gpus),
+        "hours": computing_hours(flop, sizing.training_tflops, gpus),
     }
 
 
-def _generation(config: dict[str, Any], checkpoint: str, tokens: float, jobs: int = 1) -> dict:
+def _generation(
+    experiment: Experiment, checkpoint: str, tokens: float, jobs: int = 1
+) -> dict[str, Any]:
     """Requests of generation jobs that read and write `tokens` in all."""
-    sizing = config["sizing"]
-    billions, active = _size(config, checkpoint)
-    gpus = generation_gpus(sizing, billions, config["compute"]["gpus"]["generate"])
+    sizing = experiment.sizing
+    billions, active = _size(experiment, checkpoint)
+    gpus = generation_gpus(sizing, billions, experiment.compute.gpus.generate)
     return {
         "jobs": jobs,
         "gpus": gpus,
         "memory_mb": generation_memory(billions),
         "tokens": tokens,
-        "hours": computing_hours(
-            2 * active * 1e9 * tokens / jobs, sizing["generation_tflops"], gpus
-        ),
+        "hours": computing_hours(2 * active * 1e9 * tokens / jobs, sizing.generation_tflops, gpus),
     }
 
 
-def _weights(config: dict[str, Any], checkpoint: str) -> float:
-    return WEIGHT_BYTES * 1e9 * _size(config, checkpoint)[0]
+def _weights(experiment: Experiment, checkpoint: str) -> float:
+    return WEIGHT_BYTES * 1e9 * _size(experiment, checkpoint)[0]
 
 
-def _base(config: dict[str, Any], section: str, name: str) -> str:
-    entry = config[section][name]
-    return entry.get("released") or entry["base"]
-
-
-def _fetching(config):
-    for name in config["checkpoints"]:
-        billions, _ = _size(config, name)
+def _fetching(experiment: Experiment) -> Iterator[Work]:
+    for name in experiment.checkpoints:
+        billions, _ = _size(experiment, name)
         yield Work(
             "sources",
             "fetch_model",
             name,
             memory_mb=generation_memory(billions),
-            disk=_weights(config, name),
+            disk=_weights(experiment, name),
         )
 
 
-def _teaching(config):
-    teacher = config["teacher"]
-    price = teacher["prices"][teacher["model"]]
-    for name, entry in config["distillation"].items():
-        prompt, answer = _lengths(config, entry["mode"])
-        answer = min(answer, teacher["max_tokens"])
-        requests = entry["passages"]
-        asked = new_requests(config, name)
-        hours = requests * config["sizing"]["teacher_seconds"] / teacher["concurrency"] / 3600
-        if teacher["requests_per_minute"]:
-            hours = max(hours, requests / teacher["requests_per_minute"] / 60)
+def _teaching(experiment: Experiment) -> Iterator[Work]:
+    teacher = experiment.teacher
+    price = experiment.price
+    for name, entry in experiment.distillation.items():
+        prompt, answer = lengths(experiment, entry.mode)
+        answer = min(answer, teacher.max_tokens)
+        requests = entry.passages
+        asked = new_requests(experiment, name)
+        hours = requests * experiment.sizing.teacher_seconds / teacher.concurrency / 3600
+        if teacher.requests_per_minute:
+            hours = max(hours, requests / teacher.requests_per_minute / 60)
         yield Work(
             "distillation",
             "ask_teacher",
             name,
             tokens=asked * (prompt + answer),
-            memory_mb=PROGRAM_MB if teacher["base_url"] else SERVER_MB,
+            memory_mb=PROGRAM_MB if teacher.base_url else SERVER_MB,
             hours=hours,  # of all requests: which of two jobs comes first is not known
-            dollars=asked * (prompt * price["input"] + answer * price["output"]) / 1e6,
+            dollars=asked * (prompt * price.input + answer * price.output) / 1e6,
             disk=requests * answer * ROW_BYTES,
         )
 
 
-def new_requests(config: dict[str, Any], name: str) -> int:
+def new_requests(experiment: Experiment, name: str) -> int:
     """Requests of a distillation whose answers no other one brings: random picks begin alike."""
-    entry = config["distillation"][name]
-    if entry["pick"] != "random":
-        return entry["passages"]
+    entry = experiment.distillation[name]
+    if entry.pick != "random":
+        return entry.passages
     shorter = (
-        other["passages"]
-        for other_name, other in config["distillation"].items()
-        if (other["pick"], other["mode"]) == ("random", entry["mode"])
-        and (other["passages"], other_name) < (entry["passages"], name)
+        other.passages
+        for other_name, other in experiment.distillation.items()
+        if (other.pick, other.mode) == ("random", entry.mode)
+        and (other.passages, other_name) < (entry.passages, name)
     )
-    return entry["passages"] - max(shorter, default=0)
+    return entry.passages - max(shorter, default=0)
 
 
-def _synthesizers(config):
-    for name, entry in config["synthesizers"].items():
-        if "released" in entry:
-            continue
-        picked = [config["distillation"][d] for d in entry["distillation"]]
-        tokens = sum(d["passages"] * sum(_lengths(config, d["mode"])) for d in picked)
-        tokens *= config["recipes"][entry["recipe"]]["epochs"]
+def _synthesizers(experiment: Experiment) -> Iterator[Work]:
+    for name, entry in experiment.trained_synthesizers.items():
+        picked = [experiment.distillation[d] for d in entry.distillation]
+        tokens = sum(d.passages * sum(lengths(experiment, d.mode)) for d in picked)
+        tokens *= experiment.recipe_of(entry).epochs
         yield Work(
             "synthesizers",
             "train_synthesizer",
             name,
-            **_training(config, entry["base"], entry["recipe"], tokens),
-            disk=_weights(config, entry["base"]),
+            **_training(experiment, entry, tokens),
+            disk=_weights(experiment, entry.base),
         )
 
 
-def _influence(config):
-    for name, entry in config["influence"].items():
-        made = {p for p in sharing.SETTINGS if sharing.maker(config, name, p) == name}
-        prompt, answer = _lengths(config, entry["mode"])
-        candidates = entry["passages"]
+def _influence(experiment: Experiment) -> Iterator[Work]:
+    for name, entry in experiment.influence.items():
+        made = {p for p in experiment.DECIDING if experiment.maker(name, p) == name}
+        prompt, answer = lengths(experiment, entry.mode)
+        candidates = entry.passages
         if "candidates" in made:
             written = candidates * (prompt + answer)
             yield Work(
                 "influence",
                 "synthesize_candidates",
                 name,
-                **_generation(config, _base(config, "synthesizers", entry["synthesizer"]), written),
+                **_generation(
+                    experiment, experiment.synthesizers[entry.synthesizer].start, written
+                ),
                 disk=candidates * answer * ROW_BYTES,
             )
-        projection, shards = entry["projection"], entry["shards"]
-        projected = projection["kind"] != "none"
+        shards = entry.shards
+        projected = entry.is_projected
         for rule, product, samples, jobs in (
-            ("train_reference", "reference", candidates * entry["reference"]["share"], 1),
-            ("target_gradients", "gradients", sum(t["problems"] for t in entry["targets"]), 1),
+            ("train_reference", "reference", candidates * entry.reference.share, 1),
+            ("target_gradients", "gradients", sum(t.problems for t in entry.targets), 1),
             ("store_features", "features", candidates * projected, shards),
             ("score_influence", "shards", candidates * (not projected), shards),
         ):
             if product in made and samples:
-                yield _gradients(config, name, rule, samples * answer, jobs)
+                yield _gradients(experiment, name, rule, samples * answer, jobs)
         if projected and "shards" in made:  # products with what is stored: minutes
             yield Work(
                 "influence",
                 "score_influence",
                 name,
                 jobs=shards,
-                gpus=min(1, config["compute"]["gpus"]["train"]),  # that profiles/slurm counts on
-                hours=stored_bytes(config, name) / STORE_RATE / shards / 3600,
+                gpus=min(1, experiment.compute.gpus.train),  # that profiles/slurm counts on
+                hours=stored_bytes(experiment, name) / STORE_RATE / shards / 3600,
             )
 
 
-def _gradients(config: dict[str, Any], name: str, rule: str, tokens: float, jobs: int) -> Work:
+def _gradients(experiment: Experiment, name: str, rule: str, tokens: float, jobs: int) -> Work:
     """Jobs of an influence entry that go through `tokens` in all, once per epoch."""
-    reference = config["influence"][name]["reference"]
-    billions, active = _size(config, reference["base"])
-    tokens *= config["recipes"][reference["recipe"]]["epochs"]
+    entry = experiment.influence[name]
+    billions, active = _size(experiment, entry.reference.base)
+    tokens *= experiment.recipe_of(entry).epochs
     # No gradients of the frozen weights: 4 operations per weight and token; training repeats the
     # forward pass of what it did not keep.
     flop = (6 if rule == "train_reference" else 4) * active * 1e9 * tokens
-    gpus = min(1, config["compute"]["gpus"]["train"])
+    gpus = min(1, experiment.compute.gpus.train)
     return Work(
         "influence",
         rule,
         name,
         jobs=jobs,
         gpus=gpus,
-        memory_mb=training_memory(config["sizing"], billions, gpus),
+        memory_mb=training_memory(experiment.sizing, billions, gpus),
         tokens=tokens,
-        hours=computing_hours(flop / jobs, config["sizing"]["training_tflops"], gpus),
-        disk=stored_bytes(config, name) if rule == "store_features" else 0.0,
+        hours=computing_hours(flop / jobs, experiment.sizing.training_tflops, gpus),
+        disk=stored_bytes(experiment, name) if rule == "store_features" else 0.0,
     )
 
 
-def stored_bytes(config: dict[str, Any], name: str) -> float:
+def stored_bytes(experiment: Experiment, name: str) -> float:
     """Size of the stored features of an influence entry, all shards."""
-    entry = config["influence"][name]
-    epochs = config["recipes"][entry["reference"]["recipe"]]["epochs"]
-    number = {"float16": 2, "float32": 4}[entry["projection"]["dtype"]]
-    return entry["passages"] * epochs * entry["projection"]["dimension"] * number
+    entry = experiment.influence[name]
+    epochs = experiment.recipe_of(entry).epochs
+    number = {"float16": 2, "float32": 4}[entry.projection.dtype]
+    return entry.passages * epochs * entry.projection.dimension * number
 
 
-def _synthesis(config):
-    for name, entry in config["corpora"].items():
-        if "released" in entry:
-            continue
-        prompt, answer = _lengths(config, entry["mode"])
-        base = _base(config, "synthesizers", entry["synthesizer"])
-        tokens = entry["prompts"] * (prompt + answer)
+def _synthesis(experiment: Experiment) -> Iterator[Work]:
+    for name, entry in experiment.written_corpora.items():
+        prompt, answer = lengths(experiment, entry.mode)
+        base = experiment.synthesizers[entry.synthesizer].start
+        tokens = entry.prompts * (prompt + answer)
         yield Work(
             "synthesis",
             "synthesize",
             name,
-            **_generation(config, base, tokens, entry["shards"]),
-            disk=entry["prompts"] * answer * ROW_BYTES * 2,  # as shards, and filtered
+            **_generation(experiment, base, tokens, entry.shards),
+            disk=entry.prompts * answer * ROW_BYTES * 2,  # as shards, and filtered
         )
         yield Work(
             "synthesis",
             "filter_problems",
             name,
-            memory_mb=int(PROGRAM_MB + entry["prompts"] * FILTER_BYTES / 1e6),
-            hours=entry["prompts"] / FILTER_RATE / 3600,
+            memory_mb=int(PROGRAM_MB + entry.prompts * FILTER_BYTES / 1e6),
+            hours=entry.prompts / FILTER_RATE / 3600,
         )
 
 
@@ -269,35 +269,28 @@ def state_bytes(works: Iterable[Work]) -> float:
     return STATES * 12 / WEIGHT_BYTES * sum(w.disk for w in works if w.rule == "train_model")
 
 
-def corpus_tokens(config: dict[str, Any], name: str) -> float:
+def corpus_tokens(experiment: Experiment, name: str) -> float:
     """Training tokens of a corpus, before anything is rejected."""
-    entry = config["corpora"][name]
-    if "released" in entry:
-        return config["datasets"][entry["released"]].get("tokens", 0)
-    return entry["prompts"] * _lengths(config, entry["mode"])[1]
+    entry = experiment.corpora[name]
+    if isinstance(entry, ReleasedCorpus):
+        return experiment.datasets[entry.released].tokens or 0
+    return entry.prompts * lengths(experiment, entry.mode)[1]
 
 
-def finetuning_tokens(config: dict[str, Any], name: str) -> float:
+def finetuning_tokens(experiment: Experiment, name: str) -> float:
     """Training tokens of a fine-tuning set (files of the user's are not counted)."""
-    entry = config["finetuning"][name]
-    total = sum(config["datasets"][d].get("tokens", 0) for d in entry.get("datasets", []))
-    for benchmark in entry.get("benchmarks", []):
-        rows = problems(config["benchmarks"][benchmark]["splits"]["train"])
-        total += sum(rows * _lengths(config, mode)[1] for mode in entry["modes"])
+    entry = experiment.finetuning[name]
+    total = sum(experiment.datasets[d].tokens or 0 for d in entry.datasets or ())
+    for benchmark in entry.benchmarks or ():
+        rows = experiment.split(benchmark, "train").taken
+        total += sum(rows * lengths(experiment, mode)[1] for mode in entry.modes)
     return total
 
 
-def problems(split: dict[str, Any]) -> int:
-    """Problems of a split: those taken, or all that it has."""
-    return split.get("problems") or split.get("size", 0)
-
-
-def _students(config):
-    for name, entry in config["models"].items():
-        if not entry.keys() & {"pretrain", "finetune"}:
-            continue
-        tokens = sum(corpus_tokens(config, corpus) for corpus in entry.get("pretrain", []))
-        tokens += sum(finetuning_tokens(config, part) for part in entry.get("finetune", []))
+def _students(experiment: Experiment) -> Iterator[Work]:
+    for name, entry in experiment.trained_models.items():
+        tokens = sum(corpus_tokens(experiment, corpus) for corpus in entry.pretrain or ())
+        tokens += sum(finetuning_tokens(experiment, part) for part in entry.finetune or ())
         yield Work(
             "training",
             "pack_corpus",
@@ -307,33 +300,75 @@ def _students(config):
             hours=tokens / PACK_RATE / 3600,
             disk=tokens * ROW_BYTES,
         )
-        tokens *= config["recipes"][entry["recipe"]]["epochs"]
+        tokens *= experiment.recipe_of(entry).epochs
         yield Work(
             "training",
             "train_model",
             name,
-            **_training(config, entry["base"], entry["recipe"], tokens),
-            disk=_weights(config, entry["base"]),
+            **_training(experiment, entry, tokens),
+            disk=_weights(experiment, entry.base),
         )
 
 
-def _evaluation(config):
-    settings = config["evaluation"]
-    cells = {
-        (model, table["mode"], benchmark)
-        for table in config["tables"].values()
-        for model in table["models"]
-        for benchmark in table["benchmarks"]
-    }
-    for model, mode, benchmark in sorted(cells):
-        answer = min(_lengths(config, mode)[1], settings["max_new_tokens"])
+def _evaluation(experiment: Experiment) -> Iterator[Work]:
+    settings = experiment.evaluation
+    for model, mode, benchmark in sorted(experiment.all_evaluations):
+        answer = min(lengths(experiment, mode)[1], settings.max_new_tokens)
         rounds = 2 if mode == "tool" else 1  # as a rule: the program, then the words after it
-        rows = problems(config["benchmarks"][benchmark]["splits"]["test"]) * settings["samples"]
+        rows = experiment.split(benchmark, "test").taken * settings.samples
         tokens = rows * rounds * (QUESTION_TOKENS + answer)
         yield Work(
             "evaluation",
             "answer_benchmark",
             f"{model}/{mode}/{benchmark}",
-            **_generation(config, config["models"][model]["base"], tokens),
+            **_generation(experiment, experiment.models[model].base, tokens),
             disk=rows * answer * ROW_BYTES,
         )
+
+
+# ---------------------------------------------------------------- nodes
+
+NODE_KINDS = ("train", "vllm", "evaluate")  # by the software that the jobs use: envs/
+_PROGRAMS = {
+    "train": ("train_synthesizer", "train_reference", "train_model"),
+    "vllm": ("synthesize", "synthesize_candidates", "answer_benchmark"),
+    "evaluate": (),
+}
+
+
+def execution_memory(experiment: Experiment) -> int:
+    """Megabytes of host memory for running model-written programs."""
+    return 2000 + experiment.execution.workers * experiment.execution.memory_mb
+
+
+def node_request(experiment: Experiment, works: Sequence[Work], kind: str) -> CheckNode:
+    """What the largest job of a kind asks of one node, and what the run leaves on the disk."""
+    asking = [work for work in works if work.rule in _PROGRAMS[kind]]
+    memory = max((work.memory_mb for work in asking), default=execution_memory(experiment))
+    return CheckNode(
+        results=experiment.results,
+        gpus=max((work.gpus // work.nodes for work in asking), default=0),
+        memory_mb=memory,
+        disk=sum(work.disk for work in works) + state_bytes(works),
+        gpu_memory_gb=experiment.sizing.gpu_memory_gb,
+        dtype=experiment.numerics("train" if kind == "train" else "generate")["dtype"],
+        engine=experiment.compute.generation,
+    )
+
+
+def node_threads(experiment: Experiment, kind: str) -> int:
+    """Cores of one kind of job."""
+    return experiment.execution.workers if kind == "evaluate" else experiment.compute.threads
+
+
+def node_memory(experiment: Experiment, request: CheckNode) -> int:
+    """Megabytes that a job of a kind is given, as far as a node has them."""
+    return int(min(request.memory_mb, NODE_SHARE * experiment.sizing.node_memory_gb))
+
+
+def gpus_of_jobs(works: Iterable[Work]) -> dict[str, dict[str, int]]:
+    """GPUs of a job, by rule and name."""
+    found: dict[str, dict[str, int]] = {}
+    for work in works:
+        found.setdefault(work.rule, {})[work.name] = work.gpus
+    return found

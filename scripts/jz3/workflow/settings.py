@@ -1,0 +1,237 @@
+"""The parts of the configuration that are settings, not entries with names (entries.py)."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from .keys import Number, Part, Several, key
+
+Mode = Literal["cot", "tool"]
+MODE = "Kind of solution: natural language or Python program."
+Filter = Literal["parsed", "complete", "executed", "answer_agrees", "duplicate", "contaminated"]
+
+
+class Gpus(Part):
+    """`compute.gpus`."""
+
+    train: int = key("GPUs of a training job.", ge=0)
+    generate: int = key("GPUs of a generation job.", ge=0)
+
+
+class Compute(Part):
+    """`compute`."""
+
+    threads: int = key(
+        "Torch threads per job. Part of the experiment: the cores granted do not change the bytes.",
+        ge=1,
+    )
+    dtype: Literal["auto", "bfloat16", "float32"] = key(
+        "Weights in generation and autocast in training. auto: on processors bfloat16 where they"
+        " multiply it in hardware, else float32; on GPUs bfloat16."
+    )
+    generation: Literal["transformers", "vllm"] = key("Engine that runs local models.")
+    batch: int = key("Sequences generated together by the transformers engine.", ge=1)
+    gpus: Gpus = key("GPUs per job.", conduct=True)
+
+
+class Lengths(Part):
+    """Mean lengths of texts that are not yet written."""
+
+    prompt: int = key("Mean tokens of a synthesis prompt.", unit="tokens", ge=1)
+    answer: int = key("Mean tokens of a problem with its solution.", unit="tokens", ge=1)
+
+
+class Tokens(Part):
+    """`sizing.tokens`."""
+
+    cot: Lengths = key("Problems with natural-language solutions.")
+    tool: Lengths = key("Problems with Python solutions.")
+
+
+class Sizing(Part):
+    """`sizing`."""
+
+    gpu_memory_gb: Number = key("Memory of one GPU in gigabytes.", unit="GB", gt=0)
+    gpus_per_node: int = key("GPUs of one node.", ge=1)
+    node_memory_gb: Number = key("Host memory of one node; no job asks for more.", unit="GB", gt=0)
+    gpus_at_once: int = key(
+        "GPUs that you expect to hold together; for the wall time of the estimate only.", ge=1
+    )
+    training_tflops: Number = key(
+        "Speed reached in training, in 10^12 operations per second and GPU (without GPUs: of the"
+        " machine).",
+        unit="TFLOP/s",
+        gt=0,
+    )
+    generation_tflops: Number = key(
+        "Speed reached in generation, over the tokens read and written.", unit="TFLOP/s", gt=0
+    )
+    longest_job_hours: Number = key(
+        "Longest job that the cluster runs; longer work is continued by the next attempt.",
+        unit="hours",
+        gt=0,
+    )
+    gpu_hour_dollars: Number = key(
+        "Price of a GPU-hour; 0 where it costs you nothing.", unit="dollars", ge=0
+    )
+    teacher_seconds: Number = key(
+        "Seconds that the teacher takes for one request.", unit="seconds", gt=0
+    )
+    check_nodes: bool = key(
+        "Begin a run by looking at a node of each kind, as `snakemake preflight` does; stop where"
+        " long jobs would fail."
+    )
+    tokens: Tokens = key("Mean lengths of texts that are not yet written, by mode.")
+
+
+class Passage(Part):
+    """`corpus.passage`."""
+
+    characters: int = key("Longest passage in characters.", unit="characters", ge=50)
+    minimum_characters: int = key("Shorter passages are dropped.", unit="characters", ge=0)
+    per_document: int = key("Passages taken from one document at most; 0: all.", ge=0)
+
+
+class Serve(Part):
+    """`teacher.serve`."""
+
+    command: str = key("Command line with {model}, {port} and {threads}.")
+    source: str = key("Entry of `sources` that {model} names; may be empty.")
+    ready_seconds: int = key("Longest wait for the server.", unit="seconds", ge=1)
+
+
+class Price(Part):
+    """Dollars of one model."""
+
+    input: Number = key("Per million prompt tokens.", unit="dollars", ge=0)
+    output: Number = key("Per million completion tokens.", unit="dollars", ge=0)
+    date: str = key("When the price was looked up.")
+
+
+class Teacher(Part):
+    """`teacher`."""
+
+    model: str = key("Model name sent to the endpoint.", min_length=1)
+    base_url: str = key(
+        "OpenAI-compatible endpoint; empty: serve locally. The key comes from OPENAI_API_KEY.",
+        conduct=True,
+        pattern="^(https?://.*)?$",
+    )
+    serve: Serve = key("Local server, used where base_url is empty.", conduct=True)
+    temperature: Number = key("Sampling temperature.", ge=0, le=2)
+    max_tokens: int = key("Longest answer in tokens.", unit="tokens", ge=1)
+    structured: bool = key("Ask for JSON by schema instead of [Problem]/[Solution] markers.")
+    concurrency: int = key("Requests in flight.", conduct=True, ge=1)
+    requests_per_minute: int = key("Our own limit; 0: none.", conduct=True, ge=0)
+    timeout_seconds: int = key("Time allowed for one request.", unit="seconds", conduct=True, ge=1)
+    attempts: int = key("Tries per request.", conduct=True, ge=1)
+    budget_dollars: Number = key(
+        "Most that may be spent over all requests of the run.", unit="dollars", conduct=True, ge=0
+    )
+    prices: dict[str, Price] = key(
+        "Dollars per million tokens, by model. A model without a price is an error.", conduct=True
+    )
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if not self.base_url and not self.serve.command:
+            raise PydanticCustomError(
+                "mistake", "set base_url, or serve.command for a local server."
+            )
+        return self
+
+
+class Prompts(Part):
+    """`prompts`."""
+
+    cot: str = key("Prompts for problems with natural-language solutions.")
+    tool: str = key("Prompts for problems with Python solutions.")
+
+
+class Execution(Part):
+    """`execution`."""
+
+    seconds: Number = key("Time limit per program.", unit="seconds", gt=0)
+    memory_mb: int = key("Address space per program.", unit="MB", ge=64)
+    output_characters: int = key(
+        "Output kept; the middle of longer output is cut.", unit="characters", ge=10
+    )
+    workers: int = key("Programs run at once.", conduct=True, ge=1)
+
+
+class Filtering(Part):
+    """`filtering`."""
+
+    ngram: int = key(
+        "Words shared with a test question that make a problem contaminated.", unit="words", ge=2
+    )
+    permutations: int = key("Of MinHash.", ge=16)
+    similarity: Number = key(
+        "Jaccard similarity from which two questions are duplicates.", gt=0, le=1
+    )
+    shingle: int = key("Words per shingle.", unit="words", ge=1)
+
+
+class Sampling(Part):
+    """How a model writes."""
+
+    temperature: Number = key("Sampling temperature; 0: greedy.", ge=0, le=2)
+    top_p: Number = key("Nucleus.", gt=0, le=1)
+    max_new_tokens: int = key("Longest answer in tokens.", unit="tokens", ge=1)
+
+
+class Evaluation(Part):
+    """`evaluation`."""
+
+    temperature: Number = key("Sampling temperature; 0: greedy.", ge=0, le=2)
+    top_p: Number = key("Nucleus.", gt=0, le=1)
+    samples: int = key("Answers per problem.", ge=1)
+    max_new_tokens: int = key("Longest answer per round.", unit="tokens", ge=1)
+    tool_rounds: int = key("Rounds of writing and running a program.", ge=1)
+    confidence: Number = key("Level of the intervals.", gt=0, lt=1)
+
+
+class Recipe(Part):
+    """An entry of `recipes`: hyper-parameters of a training."""
+
+    learning_rate: Number = key("Peak learning rate.", gt=0, le=1)
+    schedule: Literal["cosine", "linear", "wsd"] = key(
+        "Shape of the learning rate; wsd: warm-up, stable, decay."
+    )
+    warmup_ratio: Number = key("Share of all steps spent warming up.", ge=0, le=1)
+    stable_ratio: Number = key("wsd: share of all steps after which decay begins.", ge=0, le=1)
+    minimum_ratio: Number = key(
+        "wsd: floor of the learning rate as a share of its peak.", ge=0, le=1
+    )
+    epochs: int = key("Passes over the data.", ge=1)
+    global_batch: int = key(
+        "Packed sequences per update, whatever the number of GPUs.", unit="sequences", ge=1
+    )
+    micro_batch: int = key("Packed sequences per forward pass and device.", unit="sequences", ge=1)
+    length: int = key("Tokens per packed sequence.", unit="tokens", ge=16)
+    weight_decay: Number = key("Weight decay of AdamW.", ge=0)
+    gradient_clip: Number = key("Largest gradient norm; 0: no clipping.", ge=0)
+    gradient_checkpointing: bool = key("Trade compute for memory.")
+    save_steps: int = key("Updates between checkpoints.", unit="updates", conduct=True, ge=1)
+
+
+class Lora(Part):
+    """An adapter through which gradients are taken."""
+
+    rank: int = key("Rank.", ge=1)
+    alpha: Number = key("Scale numerator.", gt=0)
+    dropout: Number = key(
+        "Dropout while the reference trains (gradients are taken without).", ge=0, le=1
+    )
+    targets: Several[str] = key("Names of the adapted linear layers.", min_length=1)
+
+
+class Projection(Part):
+    """How gradients are shortened before they are stored."""
+
+    kind: Literal["none", "rademacher", "sjlt"] = key(
+        "rademacher: dense, as in LESS, slow; sjlt: sparse, costs next to nothing."
+    )
+    dimension: int = key("Length of a projected gradient.", ge=8)
+    dtype: Literal["float16", "float32"] = key("Of the stored features.")
