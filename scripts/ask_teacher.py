@@ -8,6 +8,7 @@ import argparse
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jz3 import io, program, prompts, records
 from jz3.distillation import local_server, teacher
@@ -16,7 +17,7 @@ from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
 
 
-def make_teacher(recipe: dict, base_url: str, key: str, seed: int) -> teacher.Teacher:
+def make_teacher(recipe: dict[str, Any], base_url: str, key: str, seed: int) -> teacher.Teacher:
     """The teacher of a recipe, at `base_url`. Raises UserError for want of a price."""
     input_price, output_price = teacher.price_of(recipe["model"], recipe["prices"])
     return teacher.Teacher(

@@ -6,6 +6,7 @@ Writes the findings as JSON and ends well whatever they are; `preflight` judges.
 import argparse
 import functools
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jz3 import io, program
@@ -19,7 +20,7 @@ def main(options: argparse.Namespace) -> None:
     packages = preflight.PACKAGES[kind]
     if kind == "vllm":
         packages += (wanted["engine"],) if wanted["engine"] != "transformers" else ()
-    checks = [
+    checks: list[Callable[[], Iterator[preflight.Finding]]] = [
         functools.partial(preflight.software, packages),
         functools.partial(preflight.memory, wanted["memory_mb"]),
         functools.partial(preflight.storage, Path(wanted["results"]), wanted["disk"]),

@@ -55,7 +55,7 @@ def counted(documents: Iterator[Document]) -> Iterator[Document]:
             bar.update()
 
 
-def batched(rows: Iterator[dict]) -> Iterator[list[dict]]:
+def batched(rows: Iterator[records.Passage]) -> Iterator[list[records.Passage]]:
     """The rows in lists of BATCH."""
     while batch := list(itertools.islice(rows, BATCH)):
         yield batch

@@ -15,8 +15,9 @@ from jz3.workflow.messages import accepts
 
 def main(options: argparse.Namespace) -> None:
     """Make the checkpoint."""
+    entry: checkpoints.Entry = options.recipe["weights"] | {"dtype": options.recipe["dtype"]}
     checkpoints.make(
-        {**options.recipe["weights"], "dtype": options.recipe["dtype"]},
+        entry,
         options.output,
         options.name,
         gguf=options.source,

@@ -6,13 +6,19 @@ of millions of problems needs memory for its questions only.
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from jz3 import io, program
 from jz3.records import BENCHMARK, PROBLEMS
 from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
 
-CHECKED = ("status", "duplicate_of", "contaminated_by")
+if TYPE_CHECKING:
+    from jz3.synthesis.filters import FilterRow
+
+CHECKED: tuple[Literal["status", "duplicate_of", "contaminated_by"], ...] = (
+    "status", "duplicate_of", "contaminated_by",
+)  # fmt: skip
 
 
 def main(options: argparse.Namespace) -> None:
@@ -41,7 +47,7 @@ def main(options: argparse.Namespace) -> None:
         )
 
 
-def light_rows(path):
+def light_rows(path: Path) -> "list[FilterRow]":
     """The columns that the filters look at; of a solution only whether there is one."""
     import pyarrow.compute as pc
 
@@ -49,10 +55,13 @@ def light_rows(path):
     solution = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(table["solution"]), 0, 1)
     columns = ("problem_id", "question", "answer", "finish_reason", "parsed", "executed",
                "answer_agrees", *CHECKED)  # fmt: skip
-    return table.select(columns).append_column("solution", solution).to_pylist()
+    rows: list[FilterRow] = table.select(columns).append_column("solution", solution).to_pylist()
+    return rows
 
 
-def write_split(options, rows, origin):
+def write_split(
+    options: argparse.Namespace, rows: "list[FilterRow]", origin: dict[str, Any]
+) -> None:
     """Write the kept and the rejected rows, in the order of the shards."""
     import pyarrow as pa
 

@@ -24,7 +24,7 @@ def main(options: argparse.Namespace) -> None:
     for row in asked:
         completion = completions.get(row["request_id"])
         reason, (question, solution) = parsing.judge(completion, mode, structured)
-        if reason:
+        if reason or completion is None:
             text = completion["text"] if completion else ""
             kept = {name: row[name] for name in ("request_id", "passage_id", "source", "level")}
             rejects.append({**kept, "reason": reason, "text": text})

@@ -15,7 +15,8 @@ def main(options: argparse.Namespace) -> None:
     """Write the pool piece by piece, dropping duplicates, then its report."""
     origin = program.origin(__file__, options, options.passages, seeded=False)
     counts = [io.table_origin(path).get("counts") for path in options.passages]
-    found, kept = Counter(), Counter()
+    found: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
     pooled = passages.pool(options.passages, found, kept)
     io.write_table(options.output, pooled, records.PASSAGES, origin)
     report = passages.pool_report(counts, found, kept)

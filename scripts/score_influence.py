@@ -7,11 +7,17 @@ Writes SCORES without `total`: `score_<subtask>` per subtask.
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jz3 import io, program
-from jz3.records import PROBLEMS, SHARD_SCORES
+from jz3.records import PROBLEMS, SHARD_SCORES, Problem
 from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
+
+if TYPE_CHECKING:
+    from jz3.influence.reference_run import Checkpoint
+
+Scored = dict[str, tuple[int, list[float]]]  # tokens and scores by problem_id
 
 
 def main(options: argparse.Namespace) -> None:
@@ -47,7 +53,12 @@ def main(options: argparse.Namespace) -> None:
     io.write_table(options.output, table, schema, origin)
 
 
-def from_model(options, checkpoints, rows, inputs) -> tuple[list[str], dict]:
+def from_model(
+    options: argparse.Namespace,
+    checkpoints: "list[Checkpoint]",
+    rows: list[Problem],
+    inputs: list[Path],
+) -> tuple[list[str], Scored]:
     """Subtasks, and (tokens, scores) by problem_id: gradients made here, exact."""
     from jz3.influence import sample_gradients
     from jz3.influence.scores import score
@@ -59,8 +70,8 @@ def from_model(options, checkpoints, rows, inputs) -> tuple[list[str], dict]:
     with program.unfinished(
         options.state, recipe=work, inputs=inputs, code=options.code, seed=options.seed
     ) as state:
-        model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
-        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
+        base, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
+        model = sample_gradients.add_lora(base, recipe["lora"], options.seed)
         aims = Directions(options.gradients, checkpoints, sample_gradients.weight_shapes(model))
         samples = sample_gradients.encode_scorable(
             tokenizer, candidate_texts(rows), recipe["length"]
@@ -74,7 +85,9 @@ def from_model(options, checkpoints, rows, inputs) -> tuple[list[str], dict]:
     return aims.subtasks, {s.identity: (len(s.input_ids), found[s]) for s in samples}
 
 
-def from_store(options, checkpoints) -> tuple[list[str], dict]:
+def from_store(
+    options: argparse.Namespace, checkpoints: "list[Checkpoint]"
+) -> tuple[list[str], Scored]:
     """Subtasks, and (tokens, scores) by problem_id: products with stored features."""
     from jz3.influence import feature_store
     from jz3.influence.scores import score_stored

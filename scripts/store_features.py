@@ -38,8 +38,8 @@ def main(options: argparse.Namespace) -> None:
     with program.unfinished(
         options.state, recipe=work, inputs=inputs, code=options.code, seed=options.seed
     ) as state:
-        model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
-        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
+        base, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
+        model = sample_gradients.add_lora(base, recipe["lora"], options.seed)
         projector = projection.open_projector(recipe["projection"], options.seed, model.device)
         if projector is None:
             raise io.UserError("influence.projection.kind: none makes no store of features.")

@@ -40,18 +40,19 @@ def main(options: argparse.Namespace) -> None:
     with program.unfinished(
         options.state, recipe=recipe, inputs=inputs, code=options.code, seed=options.seed
     ) as state:
-        model, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
-        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
-        samples = {}
+        base, tokenizer = sample_gradients.load_model(options.base, recipe["dtype"])
+        model = sample_gradients.add_lora(base, recipe["lora"], options.seed)
+        samples: dict[str, list[sample_gradients.Sample]] = {}
         for name, rows in chosen.items():
             texts = target_texts(rows, recipe["mode"])
-            samples[name] = sample_gradients.encode(tokenizer, texts, recipe["length"])
-            for (problem, _, _), sample in zip(texts, samples[name], strict=True):
+            encoded = sample_gradients.encode(tokenizer, texts, recipe["length"])
+            for (problem, _, _), sample in zip(texts, encoded, strict=True):
                 if sample is None:
                     raise io.UserError(
                         f"influence target {name}: problem {problem} has no solution within"
                         f" {recipe['length']} tokens. Raise the recipe's `length`."
                     )
+                samples.setdefault(name, []).append(sample)
         count = sum(len(rows) for rows in samples.values()) * len(checkpoints)
         with program.Progress(count, "target gradients", "gradient") as bar:
             target_directions(

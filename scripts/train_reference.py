@@ -9,11 +9,15 @@ import argparse
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jz3 import io, program
 from jz3.records import PROBLEMS
 from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
+
+if TYPE_CHECKING:
+    from jz3.training.pack_trainer import PackTrainer
 
 
 def main(options: argparse.Namespace) -> None:
@@ -36,8 +40,8 @@ def main(options: argparse.Namespace) -> None:
     with program.unfinished(
         options.state, recipe=told, inputs=inputs, code=options.code, seed=options.seed
     ) as state:
-        model, tokenizer = sample_gradients.load_model(options.base, "float32")
-        model = sample_gradients.add_lora(model, recipe["lora"], options.seed)
+        base, tokenizer = sample_gradients.load_model(options.base, "float32")
+        model = sample_gradients.add_lora(base, recipe["lora"], options.seed)
         texts = candidate_texts(chosen)
         samples = sample_gradients.encode(tokenizer, texts, recipe["length"])
         documents = [packing.Document(list(s.input_ids), list(s.labels)) for s in samples if s]
@@ -47,7 +51,8 @@ def main(options: argparse.Namespace) -> None:
             f" {recipe['length']} tokens"
         )
 
-        def save(epoch: int, trainer) -> None:
+        def save(epoch: int, trainer: "PackTrainer") -> None:
+            assert trainer.optimizer is not None  # an epoch has been trained with it
             reference_run.save(
                 state / "epochs" / f"epoch-{epoch + 1}",
                 model,

@@ -6,7 +6,7 @@ Passages are read piece by piece: a pool of any size takes the memory of its ide
 import heapq
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from .. import io, records
 from ..prompts import fill
@@ -87,7 +87,9 @@ def prompt_row(passage: PassageText, level: str, mode: str, template: str) -> re
     }
 
 
-def random_picks(ids: Iterable[str], levels: list[str], count: int, seed: int) -> list[dict]:
+def random_picks(
+    ids: Iterable[str], levels: list[str], count: int, seed: int
+) -> list[dict[str, Any]]:
     """The first `count` passages in an order drawn by hash, each at a level drawn by hash.
 
     The order depends on the seed and the passages' identity only, so a longer list starts with

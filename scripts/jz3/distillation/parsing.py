@@ -2,6 +2,8 @@
 
 import ast
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from .. import prompts
 
@@ -9,7 +11,9 @@ FEWEST_WORDS = 5  # of a question
 MOST_WORDS = 5  # of an answer that holds no number or formula
 
 
-def judge(completion: dict | None, mode: str, structured: bool) -> tuple[str, tuple[str, str]]:
+def judge(
+    completion: Mapping[str, Any] | None, mode: str, structured: bool
+) -> tuple[str, tuple[str, str]]:
     """(reason for rejection or "", (question, solution)) of a teacher's answer.
 
     Reasons: not_asked | failed | truncated | unparsed | short_question | no_answer |

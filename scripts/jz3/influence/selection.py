@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from .. import io
 from ..records import Score
@@ -52,8 +53,8 @@ def best_candidates(
 
 
 def influential_picks(
-    candidates: list[dict], levels: list[str], count: int, quota: dict[str, float]
-) -> list[dict]:
+    candidates: Iterable[Score], levels: list[str], count: int, quota: dict[str, float]
+) -> list[dict[str, Any]]:
     """The passages of the `count` best candidates, best first (see `best_candidates`).
 
     Raises UserError where a candidate's level is not known here.

@@ -8,7 +8,7 @@ the texts at both ends (and, by source and level, in the table `influence`).
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .. import io, records
 from ..corpus import sampling
@@ -34,7 +34,9 @@ def summary(
     texts: gives the texts of some of these rows (`texts_of`). Each passage counts with its best
     candidate.
     """
-    best = selection.best_candidates(scores, len(scores))
+    # a row has a column per subtask beside those of its type
+    rows = cast("Sequence[records.Score]", scores)
+    best = cast("list[dict[str, Any]]", selection.best_candidates(rows, len(rows)))
     count = min(picked or max(1, round(SHARE * len(best))), len(best))
     top = best[:count]
     drawn = sorted(best, key=lambda row: io.rng(seed, "overlap", row["passage_id"]).random())

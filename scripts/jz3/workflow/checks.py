@@ -48,7 +48,9 @@ def repeated(file: Path) -> Iterator[str]:
             seen.add(key.value)
             yield from within(value, at)
 
-    yield from within(yaml.compose(file.read_text(encoding="utf-8"), yaml.CSafeLoader), "")
+    root = yaml.compose(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
+    if root is not None:  # an empty file
+        yield from within(root, "")
 
 
 def mistakes(config: dict[str, Any], root: Path) -> list[str]:

@@ -4,6 +4,7 @@ This is the one place that interprets the configuration (checks.py reads it): wh
 trained, written here or released, which evaluations tables need, which entries share a product.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -47,6 +48,12 @@ class Cell(NamedTuple):
     model: str
     mode: Mode
     benchmark: str
+
+
+# Settings that influence products share (`Experiment.DECIDING`).
+_CANDIDATES = ("synthesizer", "mode", "passages", "sampling")
+_REFERENCE = (*_CANDIDATES, "reference", "lora")
+_FEATURES = (*_REFERENCE, "feature", "projection", "shards")
 
 
 class Experiment(Part):
@@ -149,7 +156,7 @@ class Experiment(Part):
 
     def split(self, benchmark: str, split: str) -> Split:
         """One split of a benchmark. Raises KeyError where it is not configured."""
-        splits: dict[str, Split] = {**self.benchmarks[benchmark].splits}
+        splits: Mapping[str, Split] = dict(self.benchmarks[benchmark].splits.items())
         return splits[split]
 
     @property
@@ -170,11 +177,11 @@ class Experiment(Part):
 
     # Settings that decide a product; entries that agree in them share it.
     DECIDING: ClassVar[dict[Product, tuple[str, ...]]] = {
-        "candidates": (_candidates := ("synthesizer", "mode", "passages", "sampling")),
-        "reference": (_reference := (*_candidates, "reference", "lora")),
-        "gradients": (*_reference, "targets", "projection"),
-        "features": (_features := (*_reference, "feature", "projection", "shards")),
-        "shards": (*_features, "targets"),
+        "candidates": _CANDIDATES,
+        "reference": _REFERENCE,
+        "gradients": (*_REFERENCE, "targets", "projection"),
+        "features": _FEATURES,
+        "shards": (*_FEATURES, "targets"),
     }
 
     @cached_property

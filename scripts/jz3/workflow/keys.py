@@ -10,7 +10,15 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, Tag, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    Tag,
+    WrapValidator,
+)
 from pydantic.fields import FieldInfo
 
 Item = TypeVar("Item")
@@ -31,7 +39,7 @@ def key(
     such a benchmark must have. limits: pydantic's (ge, gt, le, lt, min_length, pattern, default).
     """
     told = {"unit": unit, "conduct": conduct, "names": names, "split": split}
-    extra = {word: value for word, value in told.items() if value}
+    extra: dict[str, Any] = {word: value for word, value in told.items() if value}
     return Field(description=description, json_schema_extra=extra or None, **limits)
 
 

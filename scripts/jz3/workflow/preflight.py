@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,9 @@ def judged(name: str, good: bool, text: str, advice: str, bad: str = "fail") -> 
     return ok(name, text) if good else Finding(name, bad, f"{text}. {advice}")
 
 
-def examine(checks: list[Callable[[], Iterator[Finding]]]) -> list[dict[str, str]]:
+def examine(checks: Sequence[Callable[[], Iterator[Finding]]]) -> list[dict[str, str]]:
     """All findings as plain values; a check that breaks is a finding itself."""
-    found = []
+    found: list[Finding] = []
     for check in checks:
         try:
             found += check()

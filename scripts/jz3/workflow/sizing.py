@@ -74,7 +74,7 @@ def generation_gpus(sizing: Sizing, billions: float, wanted: int) -> int:
     if not wanted:
         return 0
     room = sizing.gpu_memory_gb * GENERATION_FILLED
-    return max(wanted, 2 ** max(0, math.ceil(math.log2(WEIGHT_BYTES * billions / room))))
+    return max(wanted, 1 << max(0, math.ceil(math.log2(WEIGHT_BYTES * billions / room))))
 
 
 def nodes_of(sizing: Sizing, gpus: int) -> int:
