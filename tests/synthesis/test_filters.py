@@ -264,7 +264,9 @@ def test_execution_filters():
 
 
 def test_an_unknown_filter_is_named():
-    with pytest.raises(io.UserError, match=r'"duplicates" is unknown.*Did you mean "duplicate"'):
+    with pytest.raises(
+        io.UserError, match=r'"duplicates" is not one of .*Did you mean "duplicate"'
+    ):
         apply_filters([problem(1)], [], RECIPE | {"filters": ["duplicates"]}, 1)
 
 

@@ -267,18 +267,21 @@ def named(entry: str | Mapping[str, float]) -> tuple[str, float]:
 
     Raises UserError where there is no such filter, or it wants a limit or takes none.
     """
-    if isinstance(entry, Mapping) and len(entry) != 1:
-        raise io.UserError(f"filters: {dict(entry)} is not one filter; write {{name: limit}}.")
+    if not isinstance(entry, str | Mapping) or (isinstance(entry, Mapping) and len(entry) != 1):
+        raise io.UserError(f"{entry!r} is not one filter; write its name, or {{name: limit}}.")
     name = entry if isinstance(entry, str) else next(iter(entry))
     if name not in FILTERS:
-        hint = io.did_you_mean(name, FILTERS)
-        raise io.UserError(f'filter "{name}" is unknown ({", ".join(FILTERS)}).{hint}')
+        hint = io.did_you_mean(str(name), FILTERS)
+        raise io.UserError(f'"{name}" is not one of {", ".join(FILTERS)}.{hint}')
     wanted = FILTERS[name].limit
     if isinstance(entry, str) and wanted:
         raise io.UserError(f"filter {name} takes a limit: {{{name}: {wanted}}}.")
     if isinstance(entry, Mapping) and not wanted:
         raise io.UserError(f"filter {name} takes no limit; write its name alone.")
-    return name, 0.0 if isinstance(entry, str) else entry[name]
+    limit = 0.0 if isinstance(entry, str) else entry[name]
+    if isinstance(limit, bool) or not isinstance(limit, int | float):
+        raise io.UserError(f"filter {name}: the limit is {limit!r}, not a number.")
+    return name, limit
 
 
 # ---------------------------------------------------------------- the funnel

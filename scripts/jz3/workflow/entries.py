@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from .keys import Entries, Number, Part, Several, has, key
-from .settings import MODE, Filter, Lora, Mode, Passage, Projection, Sampling
+from .settings import FILTERS, MODE, Filter, Lora, Mode, Passage, Projection, Sampling
 
 Kind = Literal["web", "textbook", "wiki", "paper", "qa", "reference"]
 
@@ -337,7 +337,7 @@ class WrittenCorpus(Part):
     prompts: int = key("Pairs of passage and level; 0: every passage at every level.", ge=0)
     shards: int = key("Jobs that the writing is split into.", ge=1, le=100000)
     sampling: Sampling = key("How the synthesizer writes.")
-    filters: Several[Filter] = key("Checks that a problem must pass, in this order.")
+    filters: Several[Filter] = key(FILTERS)
 
 
 SyntheticCorpus = Annotated[

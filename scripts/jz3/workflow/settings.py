@@ -1,15 +1,53 @@
 """The parts of the configuration that are settings, not entries with names (entries.py)."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from ..io import UserError
+from ..synthesis import filters
 from .keys import Number, Part, Several, key
 
 Mode = Literal["cot", "tool"]
 MODE = "Kind of solution: natural language or Python program."
-Filter = Literal["parsed", "complete", "executed", "answer_agrees", "duplicate", "contaminated"]
+
+
+def _filter(entry: Any) -> str | dict[str, float]:
+    try:
+        filters.named(entry)
+    except UserError as error:
+        raise PydanticCustomError("mistake", "{text}", {"text": str(error)}) from None
+    return entry  # type: ignore[no-any-return]  # `named` has looked at it
+
+
+FILTERS = (
+    f"Checks that a problem must pass, in this order: {', '.join(filters.FILTERS)}; one with a"
+    " limit as {name: limit}."
+)
+# A filter by its name, or with its limit: `{name: limit}`.
+Filter = Annotated[
+    str | dict[str, float],
+    PlainValidator(_filter),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": [name for name, filter in filters.FILTERS.items() if not filter.limit]},
+                {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "properties": {
+                        name: {"type": "number", "description": filter.limit}
+                        for name, filter in filters.FILTERS.items()
+                        if filter.limit
+                    },
+                },
+            ]
+        }
+    ),
+]
 
 
 class Gpus(Part):
