@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
+from snakemake.resources import Resource
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
@@ -106,6 +107,9 @@ def known(function):
     """The function, its parameters noted: Snakemake looks them up for every job."""
     overwrite_function_params(function, inspect.signature(function).parameters)
     return function
+
+
+known(Resource.evaluate)  # looked up twice for every resource of every job
 
 
 def of(function, *words):
