@@ -120,6 +120,17 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(project, overlay, r
     assert project.planned(overlay=overlay) == rules
 
 
+def test_conduct_makes_nothing_again_but_the_report_that_shows_it(project):
+    overlay = {
+        "teacher": {"attempts": 9, "budget_dollars": 1.0, "timeout_seconds": 30},
+        "recipes": {"student": {"save_steps": 7}, "synthesizer": {"save_steps": 7}},
+        "execution": {"workers": 1},
+        "checkpoints": {"tiny": {"parameters": 0.0003}},
+        "benchmarks": {"word_problems": {"licence": "another"}},
+    }
+    assert project.planned(overlay=overlay) == {"report"}
+
+
 def test_models_that_a_change_does_not_reach_are_not_evaluated_again(project):
     output = project.run("--dry-run", overlay={"recipes": {"student": {"epochs": 2}}}).stdout
     assert "model=jiuzhang" in output
