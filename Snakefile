@@ -19,7 +19,7 @@ if "name" not in config:
 
 
 pathvars:
-    results=config["results"],
+    results=str(config.get("results", "results")),  # whether it is there: rules/common.smk
 
 
 include: "rules/common.smk"

@@ -5,7 +5,6 @@ import sys
 import types
 
 import pytest
-import yaml
 from jz3 import io, processor
 from jz3.processor import resolve
 from jz3.sources import checkpoints
@@ -48,6 +47,8 @@ def machine(monkeypatch, tmp_path):
         (tmp_path / "cpuinfo").write_text(cpuinfo * cores)
         monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        for name in processor._LIMITS:
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(processor, "measure", lambda: timed.append(ratio) or ratio)
         processor.slowdown.cache_clear()
         processor.check.cache_clear()
@@ -79,10 +80,13 @@ def test_a_type_asked_for_by_name_is_kept_everywhere(machine):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "hint"), [("bf16", ""), ("float16", "float32"), ("Auto", "auto")]
+    ("wanted", "hint"),
+    [("x", "$"), ("flot32", 'Did you mean "float32"'), ("Auto", 'Did you mean "auto"')],
 )
 def test_unknown_types_are_refused_in_one_line(wanted, hint):
-    with pytest.raises(io.UserError, match=rf'"{wanted}" is not known .*{hint}') as refused:
+    with pytest.raises(
+        io.UserError, match=rf'"{wanted}" is not known \(auto [^)]*\)\. ?{hint}'
+    ) as refused:
         resolve(wanted, 0)
     assert "\n" not in str(refused.value)
 
@@ -91,6 +95,12 @@ def test_instructions_that_are_named_but_taken_away_do_not_count(machine):
     machine(KINDS["AMX"][0], LOOP)
     assert resolve("auto", 0) == "float32"
     assert "80 times float32's time" in processor.explain("float32")
+
+
+@pytest.mark.parametrize(("ratio", "dtype"), [(3.5, "bfloat16"), (4.5, "float32")])
+def test_how_slow_is_too_slow(machine, ratio, dtype):
+    machine(KINDS["AMX"][0], ratio)
+    assert resolve("auto", 0) == dtype
 
 
 def test_one_core_without_the_instructions_is_enough(machine, tmp_path):
@@ -153,14 +163,15 @@ def test_the_timing_in_a_process_of_its_own_imports_no_torch_here(monkeypatch):
     assert processor._measure_apart() is None
 
 
-def test_bfloat16_by_name_is_warned_about_once(machine, capsys):
+def test_bfloat16_by_name_is_warned_about_once(machine, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     machine(*KINDS["AVX2"][:2])
     for _ in range(3):
         processor.check("bfloat16")
         processor.check("float32")
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "80 times as long as in float32" in said[0]
+    assert "take 80 times as long here as in float32" in said[0]
     machine(*KINDS["AMX"][:2])
     processor.check("bfloat16")
     assert not capsys.readouterr().err
@@ -185,7 +196,7 @@ def test_gpus_before_8_0_are_refused_in_one_line(monkeypatch, capability, good):
     processor.check("float32")
 
 
-def test_a_run_holds_what_auto_means_here(tmp_path_factory, monkeypatch):
+def test_a_run_holds_what_auto_means_here(tmp_path_factory):
     """What decides reruns is the type itself: results made on another processor are out of date."""
     from project import Project
 
@@ -200,4 +211,3 @@ def test_a_run_holds_what_auto_means_here(tmp_path_factory, monkeypatch):
     ]
     assert recipes
     assert {recipe["dtype"] for recipe in recipes} == {here}
-    assert yaml.safe_load((project.folder / "overlay.yaml").read_text()) == auto

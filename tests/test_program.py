@@ -143,3 +143,9 @@ def test_unfinished_work_belongs_to_recipe_inputs_code_and_seed(tmp_path):
     with program.unfinished(state, **same) as folder:
         assert folder == state
     assert not state.exists()
+
+
+def test_the_error_is_seen_though_the_log_is_on_a_full_disk(tmp_path):
+    ended = run(["raise io.UserError('here: wrong. Do that.')"], tmp_path, "--log", "/dev/full")
+    assert ended.returncode == 1
+    assert "example: here: wrong. Do that." in ended.stderr

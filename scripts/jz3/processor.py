@@ -9,7 +9,7 @@ torch build or an environment variable (ONEDNN_MAX_CPU_ISA) may take the instruc
 On GPUs `auto` is bfloat16, and a GPU before compute capability 8.0 is refused: which GPU a job will
 get is not known where a run is planned, and two types in one folder of results are worse.
 
-    python scripts/jz3/processor.py     prints how bfloat16 compares with float32, as JSON
+    PYTHONPATH=scripts python -m jz3.processor     bfloat16 against float32 here, as JSON
 """
 
 import contextlib
@@ -29,8 +29,8 @@ from .program import warn
 
 DTYPES = ("float32", "bfloat16")
 CPUINFO = Path("/proc/cpuinfo")
-# Products of bfloat16 matrices in hardware: x86-64 (Cooper Lake, Zen 4 | Sapphire Rapids) and Arm
-# (ARMv8.6 | SVE), by their names in /proc/cpuinfo.
+# Products of bfloat16 matrices in hardware, by their names in /proc/cpuinfo: x86-64 (Sapphire
+# Rapids | Cooper Lake, Zen 4), Arm (SVE | ARMv8.6).
 BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16", "svebf16", "bf16")
 # Further names that tell a reader what the processor is.
 WIDEST_FLAGS = ("avx512f", "avx2", "avx", "sve", "asimd")
@@ -147,7 +147,8 @@ def measure() -> float:
 def _measure_apart() -> float | None:
     """`measure` in a process of its own: planning a run imports no torch."""
     command = [sys.executable, "-m", "jz3.processor"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=120, check=True
@@ -196,8 +197,8 @@ def check(dtype: str) -> None:
             )
     elif (ratio := slowdown()) is not None and ratio >= SLOW:
         warn(
-            f"This processor has no bfloat16 instructions; products of matrices take"
-            f" {ratio:.0f} times as long as in float32. compute.dtype: auto would take float32."
+            f"In bfloat16 products of matrices take {ratio:.0f} times as long here as in float32;"
+            " compute.dtype: auto would take float32."
         )
 
 

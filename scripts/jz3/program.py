@@ -191,10 +191,11 @@ def run(
     except Exception as error:
         traceback.print_exc()
         text, status = f"{type(error).__name__}: {error} (a defect; see the log)", 3
-    if options.log:
-        _logger.log(logging.WARNING if status == 130 else logging.ERROR, text)
     os.write(outside, f"{name}: {text}\n".encode(errors="backslashreplace"))
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # a log on a full disk
+        if options.log:
+            _logger.log(logging.WARNING if status == 130 else logging.ERROR, text)
+        sys.stdout.flush()
     os._exit(status)  # no waiting for threads of native libraries after an error
 
 

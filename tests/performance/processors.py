@@ -42,7 +42,7 @@ def packs(count: int) -> list[dict]:
     half = LENGTH // 2
     made = []
     for number in range(count):
-        ids = [(7 * number + 13 * place) % 40_000 + 10 for place in range(LENGTH)]
+        ids = [(7 * number + 13 * place) % 250 + 10 for place in range(LENGTH)]
         made.append(packing.join([packing.Document(ids, [packing.IGNORED] * half + ids[half:])]))
     return made
 
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, help="GGUF file of the served teacher")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--seconds", type=float, default=15, help="that each speed is taken over")
-    parser.add_argument("--limit", type=float, default=150, help="seconds for one measurement")
+    parser.add_argument("--limit", type=float, default=300, help="seconds for one measurement")
     parser.add_argument("--only", nargs=2, metavar=("WHAT", "DTYPE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     program.share_cores()

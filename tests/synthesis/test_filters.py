@@ -1,6 +1,7 @@
 """Filters of synthetic problems: duplicates, contamination, the funnel, the program."""
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jz3 import io, records
+from jz3.synthesis import filter_names
 from jz3.synthesis.filters import (
     FILTERS,
     Filter,
@@ -274,7 +276,8 @@ def test_a_filter_may_take_a_limit(monkeypatch):
     def wordy(row, limit):
         return "wordy" if len(words(row["question"])) > limit else None
 
-    monkeypatch.setitem(FILTERS, "at_most_words", Filter(("wordy",), each_row(wordy), "words"))
+    monkeypatch.setitem(FILTERS, "at_most_words", Filter(("wordy",), each_row(wordy)))
+    monkeypatch.setitem(filter_names.LIMITS, "at_most_words", "words")
     rows = [
         problem(1, "one two three"),
         problem(2, "one two three four"),
@@ -288,9 +291,17 @@ def test_a_filter_may_take_a_limit(monkeypatch):
         ("at_most_words", "takes a limit: {at_most_words: words}"),
         ({"complete": 3}, "complete takes no limit"),
         ({"at_most_words": 3, "complete": 1}, "is not one filter"),
+        ({"at_most_words": "many"}, "the limit is 'many', not a number"),
+        ({"at_most_words": -5}, "not a number from 0 on"),
+        ({"at_most_words": math.nan}, "not a number from 0 on"),
+        (["complete"], "is not one filter"),
     ]:
         with pytest.raises(io.UserError, match=said):
             apply_filters(rows, [], RECIPE | {"filters": [entry]}, 1)
+
+
+def test_every_filter_has_a_name_and_every_name_a_filter():
+    assert list(FILTERS) == list(filter_names.LIMITS)
 
 
 def test_no_two_filters_give_one_status():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from .. import io
+from .filter_names import named
 
 _WORD = re.compile(r"[^\W_]+")
 _SHORTEST = 3  # words; a shorter test question says nothing by being contained
@@ -197,13 +197,11 @@ class Corpus:
 class Filter:
     """A check of problems. It sets the status of rows that it rejects to one of `statuses`.
 
-    reject: called with the rows kept so far, and the limit that the recipe gives it; limit: what
-    that number means ("": the filter takes none).
+    reject: called with the rows kept so far, and the limit that the recipe gives it (0: none).
     """
 
     statuses: tuple[str, ...]
     reject: Callable[[Sequence[FilterRow], Corpus, float], None]
-    limit: str = ""
 
 
 def each_row(
@@ -260,28 +258,6 @@ FILTERS = {
     "duplicate": Filter(("duplicate",), _duplicates),
     "contaminated": Filter(("contaminated",), _contaminated),
 }
-
-
-def named(entry: str | Mapping[str, float]) -> tuple[str, float]:
-    """The name and the limit (0 without one) of an entry of a recipe's `filters`.
-
-    Raises UserError where there is no such filter, or it wants a limit or takes none.
-    """
-    if not isinstance(entry, str | Mapping) or (isinstance(entry, Mapping) and len(entry) != 1):
-        raise io.UserError(f"{entry!r} is not one filter; write its name, or {{name: limit}}.")
-    name = entry if isinstance(entry, str) else next(iter(entry))
-    if name not in FILTERS:
-        hint = io.did_you_mean(str(name), FILTERS)
-        raise io.UserError(f'"{name}" is not one of {", ".join(FILTERS)}.{hint}')
-    wanted = FILTERS[name].limit
-    if isinstance(entry, str) and wanted:
-        raise io.UserError(f"filter {name} takes a limit: {{{name}: {wanted}}}.")
-    if isinstance(entry, Mapping) and not wanted:
-        raise io.UserError(f"filter {name} takes no limit; write its name alone.")
-    limit = 0.0 if isinstance(entry, str) else entry[name]
-    if isinstance(limit, bool) or not isinstance(limit, int | float):
-        raise io.UserError(f"filter {name}: the limit is {limit!r}, not a number.")
-    return name, limit
 
 
 # ---------------------------------------------------------------- the funnel

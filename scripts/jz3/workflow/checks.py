@@ -89,8 +89,11 @@ def _keys(part: Part, place: str) -> Iterator[tuple[str, FieldInfo, Any]]:
 def _references(experiment: Experiment) -> Iterator[str]:
     """Names of entries that do not exist, and what a list holds twice."""
     for place, field, value in _keys(experiment, ""):
-        if isinstance(value, tuple) and isinstance(value[0] if value else None, str):
-            twice = [item for number, item in enumerate(value) if item in value[:number]]
+        if isinstance(value, tuple):
+            # of what has settings of its own, such as {filter: limit}, the name
+            names = [next(iter(item), "") if isinstance(item, dict) else item for item in value]
+            names = [item for item in names if isinstance(item, str)]
+            twice = [item for number, item in enumerate(names) if item in names[:number]]
             yield from (f'{place}: "{item}" stands there twice.' for item in dict.fromkeys(twice))
         told = about(field)
         if "names" in told:

@@ -67,7 +67,7 @@ class Experiment(Part):
     results: str = key(
         "Folder of all products. Another folder is another run.", conduct=True, min_length=1
     )
-    seed: int = key("Seed of every random choice.", ge=0)
+    seed: int = key("Seed of every random choice.", ge=0, lt=2**63)
     compute: Compute = key("How the local models run.")
     sizing: Sizing = key(
         "What jobs ask for, and what `snakemake estimate` adds up. No product depends on it.",

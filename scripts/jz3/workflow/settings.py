@@ -6,7 +6,7 @@ from pydantic import PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..io import UserError
-from ..synthesis import filters
+from ..synthesis import filter_names
 from .keys import Number, Part, Several, key
 
 Mode = Literal["cot", "tool"]
@@ -15,14 +15,14 @@ MODE = "Kind of solution: natural language or Python program."
 
 def _filter(entry: Any) -> str | dict[str, float]:
     try:
-        filters.named(entry)
+        filter_names.named(entry)
     except UserError as error:
         raise PydanticCustomError("mistake", "{text}", {"text": str(error)}) from None
     return entry  # type: ignore[no-any-return]  # `named` has looked at it
 
 
 FILTERS = (
-    f"Checks that a problem must pass, in this order: {', '.join(filters.FILTERS)}; one with a"
+    f"Checks that a problem must pass, in this order: {', '.join(filter_names.LIMITS)}; one with a"
     " limit as {name: limit}."
 )
 # A filter by its name, or with its limit: `{name: limit}`.
@@ -32,16 +32,16 @@ Filter = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": [name for name, filter in filters.FILTERS.items() if not filter.limit]},
+                {"enum": [name for name, limit in filter_names.LIMITS.items() if not limit]},
                 {
                     "type": "object",
                     "additionalProperties": False,
                     "minProperties": 1,
                     "maxProperties": 1,
                     "properties": {
-                        name: {"type": "number", "description": filter.limit}
-                        for name, filter in filters.FILTERS.items()
-                        if filter.limit
+                        name: {"type": "number", "description": limit}
+                        for name, limit in filter_names.LIMITS.items()
+                        if limit
                     },
                 },
             ]
