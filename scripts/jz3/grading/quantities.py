@@ -322,13 +322,14 @@ def same_number(predicted: Fraction, gold: Fraction, digits: int) -> bool:
     """Equal, or as close as a decimal can come.
 
     A gold integer must be met exactly, up to a float's noise: a decimal of 12 or more significant
-    digits is a program's print-out and may be off by 1e-9 of the value. Any other gold value
-    forgives 1e-6 of the value, so that 0.333333 is 1/3 and 0.33 is not.
+    digits that is no whole number is a program's print-out and may be off by 1e-9 of the value.
+    Any other gold value forgives 1e-6 of the value, so that 0.333333 is 1/3 and 0.33 is not.
     """
     if predicted == gold:
         return True
     if gold.denominator == 1:
-        return digits >= 12 and abs(predicted - gold) <= abs(gold) * Fraction(1, 10**9)
+        printed = digits >= 12 and predicted.denominator != 1
+        return printed and abs(predicted - gold) <= abs(gold) * Fraction(1, 10**9)
     return abs(predicted - gold) <= abs(gold) * Fraction(1, 10**6)
 
 
