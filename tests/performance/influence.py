@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent / "scripts"))
 
 import torch
 from influence_works import LORA, RECIPE, make_data
-from jz3 import io
+from jz3 import io, processor
 from jz3.influence import adam_features, sample_gradients
 from jz3.influence import reference_run as reference
 from jz3.influence import scores as influence
@@ -380,7 +380,7 @@ def main() -> None:
     arguments.add_argument("--base", type=Path, help="folder of the model")
     arguments.add_argument("--folder", type=Path, help="where to keep the reference run")
     arguments.add_argument("--rank", type=int, default=128, help="of LoRA; LESS's: 128")
-    arguments.add_argument("--dtype", default="bfloat16", choices=list(sample_gradients.DTYPES))
+    arguments.add_argument("--dtype", default="bfloat16", choices=processor.DTYPES)
     arguments.add_argument("--dimension", type=int, default=LESS_DIMENSION, help="of the peer's")
     arguments.add_argument("--block", type=int, default=128, help="of the peer's projector")
     arguments.add_argument(

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import torch
 from influence import LENGTH, SEED, reference_run, spearman, texts
+from jz3 import processor
 from jz3.influence import adam_features
 from jz3.influence import reference_run as reference
 from jz3.influence.sample_gradients import (
     ADAPTER,
-    DTYPES,
     Sample,
     SampleGradients,
     add_lora,
@@ -182,7 +182,7 @@ def main() -> None:
     arguments.add_argument(
         "--length", type=int, default=LENGTH, help="tokens; longer texts are cut"
     )
-    arguments.add_argument("--dtype", default="bfloat16", choices=list(DTYPES))
+    arguments.add_argument("--dtype", default="bfloat16", choices=processor.DTYPES)
     options = arguments.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
