@@ -1,5 +1,6 @@
 """A copy of the project in which a test may run the workflow, and change it."""
 
+import copy
 import hashlib
 import os
 import re
@@ -13,6 +14,20 @@ import yaml
 ROOT = Path(__file__).parent.parent
 PARTS = ["Snakefile", "rules", "scripts", "resources", "envs", "profiles", "slurm", "tests"]
 CONFIGURATION = ["--configfile", "config.yaml", "tests/config.yaml"]
+
+
+def change(config, path, value):
+    """Set (or with `...` delete) a dotted path in a copy."""
+    changed = copy.deepcopy(config)
+    part = changed
+    *way, last = path.split(".")
+    for key in way:
+        part = part[key]
+    if value is ...:
+        del part[last]
+    else:
+        part[last] = value
+    return changed
 
 
 class Project:

@@ -42,10 +42,10 @@ FIRST_CAPABILITY = (8, 0)  # of an NVIDIA GPU with bfloat16
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 
 
-def flags(cpuinfo: Path | None = None) -> frozenset[str]:
+def flags() -> frozenset[str]:
     """Instruction sets that all processors of this machine have, as Linux names them."""
     try:
-        lines = (cpuinfo or CPUINFO).read_text(errors="replace").splitlines()
+        lines = CPUINFO.read_text(errors="replace").splitlines()
     except OSError:
         return frozenset()
     keys = ((line.partition(":")[0].strip().lower(), line.partition(":")[2]) for line in lines)

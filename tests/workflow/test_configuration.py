@@ -1,4 +1,3 @@
-import copy
 import json
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from jz3.workflow import schema
 from jz3.workflow.checks import mistakes
 from jz3.workflow.experiment import Experiment
 from jz3.workflow.keys import Part, inside, members
+from project import change
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ["config.yaml", "config.paper.yaml"]
@@ -18,20 +18,6 @@ SHIPPED = ["config.yaml", "config.paper.yaml"]
 
 def load(name):
     return yaml.safe_load((ROOT / name).read_text())
-
-
-def change(config, path, value):
-    """Set (or with `...` delete) a dotted path in a copy."""
-    changed = copy.deepcopy(config)
-    part = changed
-    *way, last = path.split(".")
-    for key in way:
-        part = part[key]
-    if value is ...:
-        del part[last]
-    else:
-        part[last] = value
-    return changed
 
 
 @pytest.mark.parametrize("name", SHIPPED)

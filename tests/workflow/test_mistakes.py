@@ -1,11 +1,11 @@
 """The most likely mistakes in a configuration: the place, what is wrong, and a hint."""
 
-import copy
 from pathlib import Path
 
 import pytest
 import yaml
 from jz3.workflow.checks import mistakes, repeated
+from project import change
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -74,16 +74,9 @@ MISTAKES = [
 
 def changed(changes):
     """A copy of the miniature with other values at dotted places."""
-    config = copy.deepcopy(CONFIG)
+    config = CONFIG
     for place, value in changes.items():
-        part = config
-        *way, last = place.split(".")
-        for key in way:
-            part = part[key]
-        if value is ...:
-            del part[last]
-        else:
-            part[last] = value
+        config = change(config, place, value)
     return config
 
 
