@@ -11,12 +11,9 @@ from pydantic.fields import FieldInfo
 
 from ..io import UserError, did_you_mean
 from .entries import InfluentialDistillation, TrainedSynthesizer
-from .experiment import Experiment
+from .experiment import RUN_TABLES, Experiment
 from .keys import Part, about
 from .messages import mistakes_of_shape
-
-# Tables about the run itself, which need no entry (rules/tables.smk).
-RUN_TABLES = ("cost", "influence")
 
 
 def read(config: dict[str, Any], root: Path, files: Iterable[Path] = ()) -> Experiment:

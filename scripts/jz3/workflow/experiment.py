@@ -50,6 +50,8 @@ class Cell(NamedTuple):
     benchmark: str
 
 
+# Tables about the run itself, which need no entry (rules/tables.smk).
+RUN_TABLES = ("cost", "influence")
 # Settings that influence products share (`Experiment.DECIDING`).
 _CANDIDATES = ("synthesizer", "mode", "passages", "sampling")
 _REFERENCE = (*_CANDIDATES, "reference", "lora")
@@ -276,4 +278,4 @@ class Experiment(Part):
     @property
     def run_tables(self) -> list[str]:
         """Tables about the run itself, which need no entry."""
-        return ["cost", *(["influence"] if self.influence else [])]
+        return [name for name in RUN_TABLES if name != "influence" or self.influence]
