@@ -1,38 +1,43 @@
-"""Running programs that a model wrote, and putting what they print into tool solutions.
+"""Running programs that a model wrote, many at once.
 
-Each program runs in a process of its own (`sandbox`), in an empty folder, with limits on time
-and memory, no network, no further processes and nothing to write to. Nothing a model wrote runs
-in our own process. The release's output blocks were written by the model and agree with real
-execution in 39% of rows; here they are what was really printed.
+Nothing a model wrote runs in our own process: each program has a process of its own in a `sandbox`,
+with limits on processor time and memory, a folder of its own, no network and no other processes.
 """
 
+import atexit
+import base64
 import contextlib
 import dataclasses
 import functools
-import math
+import json
 import os
-import re
-import selectors
+import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from .. import io
 from ..program import Progress
-from ..prompts import program_of
 from . import sandbox
 
-_ALLOW = "JZ3_ALLOW_UNISOLATED"
-_LONGEST_ANSWER = 40  # characters of a printed value that can stand as an answer
-_WALL = 3  # wall-clock limit in multiples of the limit on processor time
+# What must hold of a sandbox, and what is open where it does not.
+PROTECTIONS = {
+    "system_calls": "programs may ask the kernel for anything (it takes seccomp)",
+    "files": "programs can read every file that this user can, keys and passwords included"
+    " (it takes Landlock, or name spaces for a root of its own)",
+    "network": "programs can reach the network (it takes seccomp or name spaces)",
+    "processes": "programs can start processes, or signal others (it takes seccomp)",
+    "privileges": "programs keep the user id of root, or capabilities",
+    "folder": "programs have no folder to write in, so that some that work elsewhere fail here"
+    " (it takes name spaces)",
+}
+_OUTCOME = {sandbox.NOT_CONFINED: "the sandbox could not be set up"}
+_LATER = 100 * 24 * 3600 + 12345.0  # seconds by which the clock of a second run is ahead
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,276 +54,256 @@ class Execution:
     error: str
 
 
-def run_programs(programs: Sequence[str], settings: dict[str, Any]) -> list[Execution]:
+def run_programs(
+    programs: Sequence[str], settings: dict[str, Any], again: bool = False
+) -> list[Execution]:
     """Run Python sources, `settings["workers"]` at a time; results in the order given.
 
-    `settings`: seconds of processor time (thrice that on the clock), memory_mb of address space,
-    output_characters kept, workers. Raises UserError where programs cannot be isolated here.
+    `settings`: seconds of processor time, memory_mb of address space, output_characters kept,
+    workers, accept_missing (names of `PROTECTIONS` that may be missing). `again`: with other seeds,
+    another time of day and other hashes of texts, to tell what a program prints by chance. What
+    slept for twice its limit is run once more alone. Raises UserError where programs are not
+    confined here.
     """
     if not programs:
         return []
-    require_isolation()
-    stop = threading.Event()
-    with ThreadPoolExecutor(max_workers=max(1, settings["workers"])) as pool:
-        tasks = [pool.submit(_run, source, settings, isolation(), stop) for source in programs]
+    require_protection(settings.get("accept_missing", ()))
+    workers = max(1, min(settings["workers"], len(programs)))
+    pool = _pool(again)
+    results: list[Execution | None] = []
+    with ThreadPoolExecutor(max_workers=workers) as threads:
+        tasks = [threads.submit(pool.run, source, settings) for source in programs]
         try:
-            if len(programs) < 100:
-                return [task.result() for task in tasks]
-            results = []
-            with Progress(len(tasks), "programs", "program") as bar:
+            with _progress(len(tasks)) as tick:
                 for task in tasks:
                     results.append(task.result())
-                    bar.update()
-            return results
+                    tick()
         except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+            threads.shutdown(wait=False, cancel_futures=True)
+            pool.close()
             raise
+    return [
+        found or pool.run(source, settings) or Execution("timeout", "", "the time was up")
+        for source, found in zip(programs, results, strict=True)
+    ]
 
 
-@functools.cache
-def isolation() -> str:
-    """What confines a program on this machine: "seccomp", or "none"; found by trying."""
-    settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 100}
-    probe = _run(_PROBE, settings, "seccomp", threading.Event())
-    return "seccomp" if probe.status == "ok" and probe.output == "confined" else "none"
+@contextlib.contextmanager
+def _progress(count: int) -> Iterator[Any]:
+    if count < 100:
+        yield lambda: None
+        return
+    with Progress(count, "programs", "program") as bar:
+        yield bar.update
 
 
-# Prints "confined" only if no door is open.
+# ---------------------------------------------------------------- what holds
+
+
+# Prints the names of the protections that it gets past, as JSON.
 _PROBE = """
-import os, socket
-open_doors = []
+import ctypes, errno, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+missing = set()
 def door(name, attempt):
     try:
         attempt()
     except OSError:
         return
-    open_doors.append(name)
+    missing.add(name)
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) == -1:
+        raise OSError(ctypes.get_errno(), name)
 door("network", lambda: socket.socket())
-door("file", lambda: open("file", "w"))
-door("folder", lambda: os.mkdir("folder"))
-door("signal", lambda: os.kill(os.getppid(), 0))
+door("network", lambda: socket.socket(socket.AF_UNIX))
+door("files", lambda: os.listdir("/var"))
+door("files", lambda: open("/etc/passwd"))
+door("files", lambda: open("/proc/1/environ"))
+door("files", lambda: open("/proc/1/cmdline"))
+door("processes", lambda: os.kill(os.getppid(), 0))
+door("processes", lambda: call("fcntl", 0, 8, os.getpid()))
 def fork():
     if os.fork() == 0:
         os._exit(0)
-door("process", fork)
-print(" ".join(open_doors) or "confined")
+door("processes", fork)
+door("system_calls", lambda: call("prctl", 1, 9, 0, 0, 0))
+door("system_calls", lambda: call("ioctl", 0, 0x5452, ctypes.byref(ctypes.c_int(0))))
+door("system_calls", lambda: call("getpriority", 0, 0))
+if libc.prctl(21, 0, 0, 0, 0) != 2:
+    missing.add("system_calls")
+if 0 in os.getresuid() or libc.prctl(39, 0, 0, 0, 0) != 1:
+    missing.add("privileges")
+door("privileges", lambda: call("sethostname", b"x", 1))
+try:
+    with open("file", "w") as stream:
+        stream.write("x" * 100)
+    os.remove("file")
+except OSError:
+    missing.add("folder")
+print(json.dumps(sorted(missing)))
 """
 
 
-def require_isolation() -> None:
-    """Raise UserError unless programs are confined, or the user has accepted the risk."""
-    if isolation() == "none" and os.environ.get(_ALLOW) != "1":
+@functools.cache
+def missing_protections() -> dict[str, str]:
+    """Name and meaning of each of `PROTECTIONS` that does not hold here; found by trying each.
+
+    Raises UserError where not even the probe can be run.
+    """
+    settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 1000}
+    with contextlib.closing(_Server("0")) as server:
+        answer = server.ask(_PROBE, settings, held=None)
+    try:
+        return {name: PROTECTIONS[name] for name in json.loads(answer["output"])}
+    except (ValueError, KeyError):
         raise io.UserError(
-            "model-written programs cannot be confined on this machine (it takes Linux with"
-            " seccomp on x86_64 or aarch64). Run where that is, or in a container or virtual"
-            f" machine you can lose, and set {_ALLOW}=1 there."
+            "the sandbox for model-written programs cannot be probed:"
+            f" {answer['error'] or answer['output'] or answer['code']}. As root, Python's own"
+            " folders must be readable by other users."
+        ) from None
+
+
+def require_protection(accepted: Sequence[str] = ()) -> None:
+    """Raise UserError unless programs are confined, or what is missing is accepted by name."""
+    missing = missing_protections()
+    if open_ := {name: text for name, text in missing.items() if name not in accepted}:
+        holes = "; ".join(f"{name}: {text}" for name, text in open_.items())
+        raise io.UserError(
+            f"model-written programs would not be confined on this machine. {holes}. Run where that"
+            " holds; or, on a machine that you can lose, write execution.accept_missing:"
+            f" [{', '.join(open_)}]."
         )
 
 
-# ---------------------------------------------------------------- one program
+# ---------------------------------------------------------------- servers
 
 
-def _run(source: str, settings: dict[str, Any], isolated: str, stop: threading.Event) -> Execution:
-    if "\0" in source:
-        return Execution("error", "", "SyntaxError: source code cannot contain null bytes")
-    keep = settings["output_characters"]
-    with tempfile.TemporaryDirectory(prefix="jz3-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder, "program.py")
-        path.write_text(source, encoding="utf-8", errors="replace")
-        command = [
-            sys.executable, "-P", "-s", "-B", sandbox.__file__, str(path),
-            str(settings["seconds"]), str(settings["memory_mb"]),
-            "confined" if isolated == "seccomp" else "open",
-        ]  # fmt: skip
-        printed, complained = _Ends(4 * keep), _Ends(2000)
-        with subprocess.Popen(
-            command,
-            cwd=folder,
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process:
-            try:
-                in_time = _listen(process, printed, complained, _WALL * settings["seconds"], stop)
-            finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-    return _judge(process.returncode, in_time, printed.text(keep), complained.last_line())
+class _Server:
+    """One warm sandbox, started on the first use and again after it broke."""
+
+    def __init__(self, hashes: str) -> None:
+        self.hashes = hashes
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        entry, folder = sandbox.serve, str(Path(io.__file__).parents[1])
+        program = (
+            f"import sys; sys.path.insert(0, {folder!r});"
+            f" from {entry.__module__} import {entry.__name__}; {entry.__name__}({folder!r})"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-P", "-s", "-B", "-c", program],
+            cwd="/", env=_environment(self.hashes), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def ask(
+        self, source: str, settings: dict[str, Any], held: Sequence[Any] | None
+    ) -> dict[str, Any]:
+        """Run one program; the sandbox's answer. A sandbox that broke costs this program only."""
+        request = {
+            "source": base64.b64encode(source.encode("utf-8", "replace")).decode(),
+            "held": held,
+            "seed": int(self.hashes),
+            "later": _LATER * int(self.hashes),
+            **{name: settings[name] for name in ("seconds", "memory_mb", "output_characters")},
+        }
+        self.process = self.process or self._start()
+        broken = {"code": 1, "cut": False, "output": "", "error": "the sandbox broke"}
+        try:
+            assert self.process.stdin and self.process.stdout
+            sandbox.send(self.process.stdin, request)
+            answer = sandbox.receive(self.process.stdout)
+        except (OSError, ValueError):
+            answer = None
+        if answer is None:
+            self.close()
+        return answer or broken
+
+    def close(self) -> None:
+        """End the sandbox and whatever runs in it."""
+        process, self.process = self.process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            for stream in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]  # both are pipes
+            process.wait()
 
 
-def _environment(folder: str) -> dict[str, str]:
+class _Pool:
+    """Servers that wait for programs; each is used by one thread at a time."""
+
+    def __init__(self, hashes: str) -> None:
+        self.hashes = hashes
+        self.idle: queue.SimpleQueue[_Server] = queue.SimpleQueue()
+        self.all: list[_Server] = []
+
+    def run(self, source: str, settings: dict[str, Any]) -> Execution | None:
+        """What became of a program; None if it was cut off by the clock."""
+        if "\0" in source:
+            return Execution("error", "", "SyntaxError: source code cannot contain null bytes")
+        try:
+            server = self.idle.get_nowait()
+        except queue.Empty:
+            server = _Server(self.hashes)
+            self.all.append(server)
+        try:
+            answer = server.ask(source, settings, _mechanisms())
+        finally:
+            self.idle.put(server)
+        return None if answer["cut"] else _judge(answer)
+
+    def close(self) -> None:
+        """End all."""
+        for server in self.all:
+            server.close()
+
+
+@functools.cache
+def _pool(again: bool) -> _Pool:
+    pool = _Pool("1" if again else "0")
+    atexit.register(pool.close)
+    return pool
+
+
+@functools.cache
+def _mechanisms() -> list[Any]:
+    """What the kernel grants here, as it must for every program."""
+    settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 1000}
+    with contextlib.closing(_Server("0")) as server:
+        answer = server.ask("", settings, held=None)
+    found: list[Any] = json.loads(answer["error"])
+    return found
+
+
+def _environment(hashes: str) -> dict[str, str]:
     """Nothing of ours: no keys, no paths. One thread, and sets that print in a fixed order."""
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    folder = sandbox.confinement.WORK
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": folder,
         "TMPDIR": folder,
         "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
+        "MPLBACKEND": "Agg",
+        "PYTHONHASHSEED": hashes,
         "PYTHONUTF8": "1",
         **dict.fromkeys(threads, "1"),
     }
 
 
-def _listen(
-    process: subprocess.Popen[bytes], printed: "_Ends", complained: "_Ends", limit: float,
-    stop: threading.Event,
-) -> bool:  # fmt: skip
-    """Read both streams until the program ends; False if the time was up first."""
-    deadline = time.monotonic() + limit
-    with selectors.DefaultSelector() as selector:
-        for stream, ends in ((process.stdout, printed), (process.stderr, complained)):
-            if stream is not None:
-                selector.register(stream, selectors.EVENT_READ, ends)
-        while selector.get_map():
-            left = deadline - time.monotonic()
-            if left <= 0 or stop.is_set():
-                return False
-            for key, _ in selector.select(min(left, 0.5)):
-                piece = os.read(key.fd, 65536)
-                if piece:
-                    key.data.add(piece)
-                else:
-                    selector.unregister(key.fileobj)
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def _judge(returncode: int, in_time: bool, output: str, error: str) -> Execution:
-    if not in_time or returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+def _judge(answer: dict[str, Any]) -> Execution:
+    code, output, error = answer["code"], answer["output"], answer["error"]
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return Execution("timeout", output, "the time was up")
-    if returncode == sandbox.NOT_CONFINED:
-        return Execution("error", "", "the sandbox could not be set up")
-    if returncode == sandbox.OUT_OF_MEMORY or "MemoryError" in error:
+    if code in _OUTCOME:
+        return Execution("error", "", _OUTCOME[code])
+    if code == sandbox.OUT_OF_MEMORY or "MemoryError" in error:
         return Execution("memory", output, "MemoryError")
-    if returncode < 0:
-        return Execution("error", output, error or f"ended by signal {-returncode}")
-    if returncode > 0:
-        return Execution("error", output, error or f"exit status {returncode}")
+    if code < 0:
+        return Execution("error", output, error or f"ended by signal {-code}")
+    if code > 0:
+        return Execution("error", output, error or f"exit status {code}")
     return Execution("ok" if output else "no_output", output, "")
-
-
-class _Ends:
-    """The first and the last bytes of a stream of any length."""
-
-    def __init__(self, size: int):
-        self.size, self.total = size, 0
-        self.first, self.last = bytearray(), bytearray()
-
-    def add(self, piece: bytes) -> None:
-        self.total += len(piece)
-        room = self.size - len(self.first)
-        self.first += piece[:room]
-        self.last += piece[room:] if room > 0 else piece
-        del self.last[: -self.size]
-
-    def text(self, characters: int) -> str:
-        """The whole, or its first and last `characters`/2 with "..." between them."""
-        if len(self.first) + len(self.last) == self.total:
-            whole = (self.first + self.last).decode("utf-8", "replace").strip()
-            if len(whole) <= characters:
-                return whole
-            start, end = whole, whole
-        else:
-            start = self.first.decode("utf-8", "replace").lstrip()
-            end = self.last.decode("utf-8", "replace").rstrip()
-        half = characters // 2
-        return start[:half] + "..." + end[-half:]
-
-    def last_line(self) -> str:
-        whole = bytes(self.first + self.last).decode("utf-8", "replace")
-        lines = [line for line in whole.splitlines() if line.strip()]
-        return lines[-1].strip()[:300] if lines else ""
-
-
-# ---------------------------------------------------------------- tool solutions
-
-
-def execute_rows(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run the program of every tool solution still kept (PROBLEMS rows; others pass unchanged).
-
-    The solution becomes program, "```output" block with what was printed, and closing sentence.
-    A row whose program fails or prints nothing becomes "not_executed". `answer_agrees` says
-    whether the stated answer is what was printed (the filter of that name rejects the others);
-    where it is not, the printed value takes its place, since the statement was written before
-    the program ran. With several lines printed there is no such value: "disagrees".
-    """
-    indices = [i for i, row in enumerate(rows) if row["mode"] == "tool" and row["status"] == "kept"]
-    programs = [program_of(rows[i]["solution"]) for i in indices]
-    done = [dict(row) for row in rows]
-    for i, program, execution in zip(
-        indices, programs, run_programs(programs, settings), strict=True
-    ):
-        row = done[i]
-        row["executed"] = bool(program) and execution.status == "ok"
-        if not row["executed"]:
-            row["status"] = "not_executed"
-            continue
-        row["solution"] = with_output(row["solution"], program, execution.output)
-        row["answer_agrees"] = agrees(execution.output, row["answer"])
-        if not row["answer_agrees"]:
-            printed = execution.output.strip()
-            if "\n" in printed or len(printed) > _LONGEST_ANSWER:
-                row["status"] = "disagrees"
-                continue
-            head = row["solution"].rpartition("```")[0]
-            row["answer"] = printed
-            row["solution"] = f"{head}```\n\nThe answer is \\boxed{{{printed}}}."
-    return done
-
-
-def with_output(solution: str, program: str, output: str) -> str:
-    """Put `output` behind the program of a tool solution."""
-    closing = solution.rsplit("```", 1)[-1].strip()
-    # A fence in the output would end the block early.
-    output = output.replace("```", "'''")
-    text = f"```python\n{program}\n```\n```output\n{output}\n```"
-    return f"{text}\n\n{closing}" if closing else text
-
-
-_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*[-+]?\d+)?")
-
-
-def agrees(output: str, answer: str) -> bool:
-    """Whether a boxed answer is what the program printed.
-
-    True where the last line printed equals the answer as text (spaces, dollar signs and LaTeX
-    spacing aside), or where answer and last number printed are numbers equal within 1e-4.
-    """
-    lines = [line for line in output.splitlines() if line.strip()]
-    if not lines or not answer.strip():
-        return False
-    last = lines[-1]
-    if _plain(last) == _plain(answer) or _plain(last.split("=")[-1]) == _plain(answer):
-        return True
-    stated = _number(_plain(answer))
-    if stated is None:
-        return False
-    numbers = _NUMBER.findall(last)
-    printed = _number(_plain(last)) if not numbers else _number(re.sub(r"\s", "", numbers[-1]))
-    return printed is not None and math.isclose(printed, stated, rel_tol=1e-4, abs_tol=1e-9)
-
-
-def _plain(text: str) -> str:
-    text = re.sub(r"\\(?:text|mathrm|mbox)\{([^{}]*)\}", r"\1", text)
-    text = re.sub(r"\\[dt]?frac\{([^{}]+)\}\{([^{}]+)\}", r"\1/\2", text)
-    text = re.sub(r"\\(?:left|right|,|;|!|:| )|\\?\$|[\s{}]", "", text.strip())
-    return text.rstrip(".").lower().replace("**", "^")
-
-
-def _number(text: str) -> float | None:
-    """The number that `text` begins with, units and percent signs aside; None if it has none."""
-    match = re.fullmatch(rf"({_NUMBER.pattern})\\?%?(?:[^\W\d_]+)?(?:\^\\?[a-z]+)?", text)
-    if not match:
-        return None
-    digits = match[1].replace(",", "")
-    try:
-        return float(Fraction(digits)) if "/" in digits else float(digits)
-    except (ValueError, ZeroDivisionError, OverflowError):
-        return None

@@ -1,215 +1,319 @@
-"""Runs one program under limits: the child process of `programs`, never imported to run code.
+"""A server that runs model-written programs, each in a confined process forked from a warm one.
 
-    python -P -s -B sandbox.py PROGRAM SECONDS MEMORY_MB confined|open
-
-Confined (Linux): a seccomp filter refuses sockets, new processes, signals to others, opening
-files for writing and every change to the file system; where the kernel has Landlock, only
-Python's own folders can be read. Neither needs privileges. Stands alone: it imports nothing of
-ours, so that the program finds none of our modules loaded.
-
-Exit status: 0 done, 1 the program failed, 97 it ran out of memory, 98 no confinement here.
+Started by `programs`, which asks for one program at a time over standard input and output. Python,
+numpy and sympy are loaded once; a program gets a copy of that process, limits, and a new folder.
 """
 
 import ast
-import ctypes
-import errno
+import base64
+import collections
+import contextlib
+import datetime
+import gc
+import importlib
 import io
+import json
+import linecache
+import math
 import os
-import platform
 import resource
+import select
+import signal
 import struct
 import sys
+import time
 import types
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from . import confinement
 
 OUT_OF_MEMORY, NOT_CONFINED = 97, 98
+_PRELOADED = ("numpy", "sympy", "math", "fractions", "itertools", "random", "decimal", "statistics")
+# Loaded by the server at the first program that names them: slow, and the same for all.
+_PRELOADED_IF_NAMED = ("matplotlib.pyplot", "scipy.optimize", "scipy.stats", "pandas", "networkx")
+_WALL = 10  # times the limit by the clock, where it is not known how long a program waited
+_BLOCKED = 2  # times the limit that a program may sleep
+_TICK = 0.2  # seconds between two looks at a program that says nothing
+_FILE_BYTES = 2**24
 
-# ---------------------------------------------------------------- seccomp
-
-# System calls by name: their numbers on (x86_64, aarch64), None where there is none.
-_MACHINES = {"x86_64": 0, "aarch64": 1}
-_ARCHITECTURE = (0xC000003E, 0xC00000B7)  # AUDIT_ARCH
-
-# Refused with EPERM. What math needs is files to read, memory, threads and time; this lists what
-# reaches other processes, the network, the disk or the machine.
-REFUSED: dict[str, tuple[int | None, int | None]] = {
-    # sockets
-    "socket": (41, 198), "connect": (42, 203), "accept": (43, 202), "bind": (49, 200),
-    "listen": (50, 201), "socketpair": (53, 199), "accept4": (288, 242),
-    # new processes and programs
-    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
-    # signals to other processes
-    "kill": (62, 129), "rt_sigqueueinfo": (129, 138), "tkill": (200, 130),
-    "rt_tgsigqueueinfo": (297, 240), "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438),
-    # the file system
-    "truncate": (76, 45),
-    "rename": (82, None), "mkdir": (83, None), "rmdir": (84, None), "creat": (85, None),
-    "link": (86, None), "unlink": (87, None), "symlink": (88, None), "chmod": (90, None),
-    "fchmod": (91, 52), "chown": (92, None), "fchown": (93, 55), "lchown": (94, None),
-    "utime": (132, None), "mknod": (133, None), "setxattr": (188, 5), "lsetxattr": (189, 6),
-    "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
-    "fremovexattr": (199, 16), "utimes": (235, None), "mkdirat": (258, 34), "mknodat": (259, 33),
-    "fchownat": (260, 54), "futimesat": (261, None), "unlinkat": (263, 35), "renameat": (264, 38),
-    "linkat": (265, 37), "symlinkat": (266, 36), "fchmodat": (268, 53), "utimensat": (280, 88),
-    "renameat2": (316, 276), "fchmodat2": (452, 452),
-    # shared memory, queues, io_uring
-    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190),
-    "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192), "msgget": (68, 186),
-    "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187), "mq_open": (240, 180),
-    "mq_unlink": (241, 181),
-    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
-    # other processes
-    "ptrace": (101, 117), "setpriority": (141, 140), "sched_setparam": (142, 118),
-    "sched_setscheduler": (144, 119), "sched_setaffinity": (203, 122),
-    "sched_setattr": (314, 274), "ioprio_set": (251, 30), "migrate_pages": (256, 238),
-    "move_pages": (279, 239), "add_key": (248, 217), "request_key": (249, 218),
-    "keyctl": (250, 219), "perf_event_open": (298, 241),
-    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
-    "bpf": (321, 280), "userfaultfd": (323, 282),
-    # the machine and its file systems
-    "syslog": (103, 116), "uselib": (134, None), "pivot_root": (155, 41), "adjtimex": (159, 171),
-    "chroot": (161, 51), "acct": (163, 89), "settimeofday": (164, 170), "mount": (165, 40),
-    "umount2": (166, 39), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
-    "sethostname": (170, 161), "setdomainname": (171, 162), "iopl": (172, None),
-    "ioperm": (173, None), "init_module": (175, 105), "delete_module": (176, 106),
-    "quotactl": (179, 60), "clock_settime": (227, 112), "kexec_load": (246, 104),
-    "unshare": (272, 97), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
-    "clock_adjtime": (305, 266), "setns": (308, 268), "finit_module": (313, 273),
-    "kexec_file_load": (320, 294), "open_tree": (428, 428), "move_mount": (429, 429),
-    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
-    "mount_setattr": (442, 442),
-}  # fmt: skip
-# Allowed or refused by what they are given.
-EXAMINED: dict[str, tuple[int | None, int | None]] = {
-    "clone": (56, 220), "tgkill": (234, 131), "prlimit64": (302, 261),
-    "open": (2, None), "openat": (257, 56),
-}  # fmt: skip
-# Refused as if the kernel had no such call: C libraries then fall back to one that is examined.
-DENIED = {"clone3": (435, 435), "openat2": (437, 437)}
-LANDLOCK = {
-    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445),
-    "landlock_restrict_self": (446, 446),
-}  # fmt: skip
-_X32 = 0x40000000  # set in the numbers of a second, smaller set of calls on x86_64
-_THREAD = 0x00010000  # CLONE_THREAD
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _KILL = 0x7FFF0000, 0x80000000
+# ---------------------------------------------------------------- messages
 
 
-def _refuse(number: int) -> int:
-    return 0x00050000 | number
+def send(stream: BinaryIO, message: dict[str, Any]) -> None:
+    """Write one message: its length, then JSON."""
+    body = json.dumps(message).encode()
+    stream.write(struct.pack("<I", len(body)) + body)
+    stream.flush()
 
 
-def _argument(index: int) -> int:
-    """Offset of the low half of an argument (both architectures are little-endian)."""
-    return 16 + 8 * index
+def receive(stream: BinaryIO) -> dict[str, Any] | None:
+    """Read one message; None at the end of the stream."""
+    head = stream.read(4)
+    if len(head) < 4:
+        return None
+    body = stream.read(struct.unpack("<I", head)[0])
+    message: dict[str, Any] = json.loads(body)
+    return message
 
 
-def _filter(machine: str, own_process: int) -> bytes:
-    """The seccomp program as sock_filter records (code, jump if true, jump if false, value)."""
-    column = _MACHINES[machine]
-    steps = [
-        (_LOAD, 0, 0, 4),
-        (_EQUAL, 1, 0, _ARCHITECTURE[column]),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, 0),
-        (_AT_LEAST, 0, 1, _X32),
-        (_RETURN, 0, 0, _refuse(errno.EPERM)),
-    ]
-    for calls, error in ((REFUSED, errno.EPERM), (DENIED, errno.ENOSYS)):
-        for numbers in calls.values():
-            if (number := numbers[column]) is not None:
-                steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _refuse(error))]
-    conditions = (
-        ("clone", 0, _ANY_BIT, _THREAD, True, errno.EPERM),
-        ("tgkill", 0, _EQUAL, own_process, True, errno.EPERM),
-        ("prlimit64", 0, _EQUAL, 0, True, errno.EPERM),
-        ("openat", 2, _ANY_BIT, _WRITES, False, errno.EROFS),
-        ("open", 1, _ANY_BIT, _WRITES, False, errno.EROFS),
-    )
-    for name, argument, test, value, allowed_if, error in conditions:
-        if (number := EXAMINED[name][column]) is None:
-            continue
-        steps += [
-            (_EQUAL, 0, 4, number),
-            (_LOAD, 0, 0, _argument(argument)),
-            (test, 0 if allowed_if else 1, 1 if allowed_if else 0, value),
-            (_RETURN, 0, 0, _ALLOW),
-            (_RETURN, 0, 0, _refuse(error)),
-        ]
-    steps.append((_RETURN, 0, 0, _ALLOW))
-    return b"".join(struct.pack("=HBBI", *step) for step in steps)
+class Ends:
+    """The first and the last bytes of a stream of any length."""
+
+    def __init__(self, size: int):
+        self.size, self.total = size, 0
+        self.first, self.last = bytearray(), bytearray()
+
+    def add(self, piece: bytes) -> None:
+        """Take in what came next."""
+        self.total += len(piece)
+        room = self.size - len(self.first)
+        self.first += piece[:room]
+        self.last += piece[room:] if room > 0 else piece
+        del self.last[: -self.size]
+
+    def text(self, characters: int) -> str:
+        """The whole, or its first and last `characters`/2 with "..." between them."""
+        if len(self.first) + len(self.last) == self.total:
+            whole = (self.first + self.last).decode("utf-8", "replace").strip()
+            if len(whole) <= characters:
+                return whole
+            start, end = whole, whole
+        else:
+            start = self.first.decode("utf-8", "replace").lstrip()
+            end = self.last.decode("utf-8", "replace").rstrip()
+        half = characters // 2
+        return start[:half] + "..." + end[-half:]
+
+    def last_line(self) -> str:
+        """The last line with something in it, cut at 300 characters."""
+        whole = bytes(self.first + self.last).decode("utf-8", "replace")
+        lines = [line for line in whole.splitlines() if line.strip()]
+        return lines[-1].strip()[:300] if lines else ""
 
 
-# ---------------------------------------------------------------- confinement
+# ---------------------------------------------------------------- the server
 
 
-def confine(readable: list[str]) -> bool:
-    """Confine this process for good; False where the platform cannot."""
-    machine = {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
-    wide = struct.calcsize("P") == 8  # bytes of a pointer
-    if not (sys.platform.startswith("linux") and machine in _MACHINES and wide):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    end_with_parent, no_new_privileges, seccomp, by_filter = 1, 38, 22, 2
-    libc.prctl(end_with_parent, 9, 0, 0, 0)
-    if libc.prctl(no_new_privileges, 1, 0, 0, 0) != 0:
-        return False
-    _read_only_beneath(libc, readable)
-    code = _filter(machine, os.getpid())
-    held = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(held))
-    return bool(libc.prctl(seccomp, by_filter, ctypes.c_char_p(program), 0, 0) == 0)
+def serve(own_folder: str) -> None:
+    """Confine this process as a server, and run what is asked until the asking stream ends.
+
+    `own_folder`: where this code lies, for no program to see.
+    """
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1):
+        os.dup2(null, standard)
+    os.close(null)
+    sys.path[:] = [path for path in sys.path if path and os.path.abspath(path) != own_folder]
+    for name in _PRELOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    readable = confinement.readable_paths(own_folder)
+    namespaces = confinement.enter_namespaces()
+    if namespaces and (first := os.fork()):
+        requests.close()
+        replies.close()
+        os.waitpid(first, 0)  # all end with the first process
+        os._exit(0)
+    processes = -1
+    if namespaces:
+        root = confinement.own_root(readable)
+        namespaces, processes = root is not None, -1 if root is None else root
+    else:
+        with contextlib.suppress(OSError):
+            processes = os.open("/proc", os.O_RDONLY)
+    confinement.forget_bounds()
+    for name in [name for name in sys.modules if name.split(".")[0] == "jz3"]:
+        del sys.modules[name]
+    gc.collect()
+    gc.freeze()
+    _Server(requests, replies, readable, namespaces, processes).loop()
+    os._exit(0)
 
 
-def _read_only_beneath(libc: ctypes.CDLL, readable: list[str]) -> None:
-    """Landlock: no reading but beneath these paths. Without Landlock nothing changes."""
-    create, add, restrict = (numbers[0] for numbers in LANDLOCK.values())  # as on aarch64
-    all_rights, read_file, read_directory = (1 << 13) - 1, 1 << 2, 1 << 3
-    rules = libc.syscall(create, ctypes.c_char_p(struct.pack("=Q", all_rights)), 8, 0)
-    if rules < 0:
-        return
-    for path in readable:
+class _Server:
+    def __init__(
+        self, requests: BinaryIO, replies: BinaryIO, readable: Sequence[str], namespaces: bool,
+        processes: int,
+    ) -> None:  # fmt: skip
+        self.requests, self.replies, self.processes = requests, replies, processes
+        self.readable, self.namespaces = readable, namespaces
+        self.folder = confinement.WORK if namespaces else ""
+        self.loaded: set[str] = set()
+        self.rules = self._rules()
+
+    def _rules(self) -> int:
+        return confinement.landlock_rules(self.readable, self.folder)
+
+    def _load(self, name: str) -> None:
+        self.loaded.add(name)
+        os.chdir(self.folder or "/")
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+        self._sweep()
+        gc.collect()
+        gc.freeze()
+
+    def loop(self) -> None:
+        """Answer requests until there is none."""
+        while (request := receive(self.requests)) is not None:
+            answer = self.run(request)
+            if answer is None:
+                return
+            send(self.replies, answer)
+
+    def run(self, request: dict[str, Any]) -> dict[str, Any] | None:
+        """Run one program; None if whoever asked went away meanwhile."""
+        source = base64.b64decode(request["source"])
+        for name in _PRELOADED_IF_NAMED:
+            if name not in self.loaded and name.split(".")[0].encode() in source:
+                self._load(name)
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        started = time.monotonic()
+        child = os.fork()
+        if not child:
+            _program(self, request, out_end, err_end)
+        os.close(out_end)
+        os.close(err_end)
+        keep = request["output_characters"]
+        ends = {out: Ends(4 * keep), err: Ends(2000)}
         try:
-            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            continue
-        rights = read_file | read_directory if os.path.isdir(path) else read_file
-        libc.syscall(add, rules, 1, ctypes.c_char_p(struct.pack("=Qi", rights, descriptor)), 0)
-        os.close(descriptor)
-    libc.syscall(restrict, rules, 0)
-    os.close(rules)
+            verdict, status, cpu = self._watch(child, ends, request["seconds"], started)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(-1 if self.namespaces else child, signal.SIGKILL)
+            self._sweep()
+            os.close(out)
+            os.close(err)
+        if verdict == "gone":
+            return None
+        code = os.waitstatus_to_exitcode(status)
+        return {
+            "code": code,
+            "cut": verdict == "cut",
+            "cpu": cpu,
+            "output": ends[out].text(keep),
+            "error": ends[err].last_line(),
+        }
+
+    def _watch(
+        self, child: int, ends: dict[int, Ends], seconds: float, started: float
+    ) -> tuple[str, int, float]:
+        """(done | cut | gone, exit status, processor seconds), reading what is printed."""
+        poll = select.poll()
+        for descriptor in ends:
+            poll.register(descriptor, select.POLLIN)
+        asking = self.requests.fileno()
+        poll.register(asking, 0)  # only its end is of interest
+        left, verdict, pause = len(ends), "done", 0.0005
+        while True:
+            if left:
+                for descriptor, _ in poll.poll(_TICK * 1000):
+                    if descriptor == asking:
+                        return "gone", 0, 0.0
+                    if piece := os.read(descriptor, 65536):
+                        ends[descriptor].add(piece)
+                    else:
+                        poll.unregister(descriptor)
+                        left -= 1
+            if not left:  # about to end, or it closed its streams
+                ended, status, usage = os.wait4(child, os.WNOHANG)
+                if ended:
+                    return verdict, status, usage.ru_utime + usage.ru_stime
+                if any(descriptor == asking for descriptor, _ in poll.poll(pause * 1000)):
+                    return "gone", 0, 0.0
+                time.sleep(pause)
+                pause = min(2 * pause, _TICK)
+            wall = time.monotonic() - started
+            if verdict == "done" and _over(self.processes, child, wall, seconds):
+                verdict = "cut"
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(child, signal.SIGKILL)
+
+    def _sweep(self) -> None:
+        """Wait until nothing of a program is left, and give the next one a new folder."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        if self.namespaces and os.listdir(self.folder):
+            confinement.renew_folder()
+            if self.rules >= 0:
+                os.close(self.rules)
+            self.rules = self._rules()
 
 
-def _python_folders() -> list[str]:
-    """Where Python, its packages and the C library are, and what they read at import."""
-    return [
-        sys.prefix, sys.base_prefix, *filter(None, sys.path), "/usr", "/lib", "/lib64",
-        "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/urandom", "/proc/cpuinfo",
-        "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu", os.getcwd(),
-    ]  # fmt: skip
+def _over(processes: int, process: int, wall: float, seconds: float) -> bool:
+    """Whether a program slept for too long: time that it ran or waited for a processor is none.
+
+    `processes`: a descriptor of /proc. Where the kernel does not tell, a multiple of the limit by
+    the clock.
+    """
+    if wall < _BLOCKED * seconds:
+        return False
+    active = 0.0
+    try:
+        tasks = os.open(f"{process}/task", os.O_RDONLY, dir_fd=processes)
+        try:
+            for task in os.listdir(tasks):
+                with open(os.open(f"{task}/schedstat", os.O_RDONLY, dir_fd=tasks)) as stream:
+                    ran, queued, _ = stream.read().split()
+                    active = max(active, (int(ran) + int(queued)) / 1e9)
+        finally:
+            os.close(tasks)
+    except (OSError, ValueError):
+        return wall > _WALL * seconds
+    return wall - active > _BLOCKED * seconds
 
 
-def _limit(seconds: int, memory_mb: int, confined: bool) -> None:
+# ---------------------------------------------------------------- the program's process
+
+
+def _program(server: _Server, request: dict[str, Any], out: int, err: int) -> None:
+    """Become the program of a request. Never returns."""
+    code = 1
+    try:
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        rules = server.rules
+        os.closerange(3, rules)
+        os.closerange(max(rules, 2) + 1, 256)
+        with contextlib.suppress(OSError):
+            os.setsid()
+        os.chdir(server.folder or "/")
+        _limit(request["seconds"], request["memory_mb"])
+        held = confinement.confine(rules, server.namespaces)
+        wanted = request["held"]  # None while it is being found out
+        if wanted is not None and list(held) != wanted:
+            os._exit(NOT_CONFINED)
+        if wanted is None:
+            os.write(2, json.dumps(held).encode() + b"\n")
+        source = base64.b64decode(request["source"]).decode("utf-8", "replace")
+        code = run(source, request["seed"], request["later"])
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
+    finally:
+        os._exit(code)
+
+
+def _limit(seconds: float, memory_mb: int) -> None:
+    whole = math.ceil(seconds)
     limits = {
-        resource.RLIMIT_CPU: (seconds, seconds + 1),
+        resource.RLIMIT_CPU: (whole, whole + 1),
         resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_FSIZE: (2**20, 2**20),
+        resource.RLIMIT_FSIZE: (_FILE_BYTES, _FILE_BYTES),
         resource.RLIMIT_NOFILE: (64, 64),
     }
     if sys.platform != "darwin":  # macOS refuses a limit on address space
         limits[resource.RLIMIT_AS] = (memory_mb * 2**20,) * 2
-    if not confined:
-        limits[resource.RLIMIT_NPROC] = (512, 512)
     for name, (soft, hard) in limits.items():
         ceiling = resource.getrlimit(name)[1]
         if ceiling != resource.RLIM_INFINITY:
             soft, hard = min(soft, ceiling), min(hard, ceiling)
         resource.setrlimit(name, (soft, hard))
-
-
-# ---------------------------------------------------------------- the program
 
 
 class _Printed(io.TextIOWrapper):
@@ -223,26 +327,62 @@ class _Printed(io.TextIOWrapper):
         return super().write(text)
 
 
-def run(source: str) -> None:
-    """Execute `source` as `__main__`.
+def _shift_clock(later: float) -> None:
+    """Let the time of day be `later` seconds from now on."""
+    for name, unit in (("time", 1), ("time_ns", 1_000_000_000)):
+        real = getattr(time, name)
+        by = type(real())(later * unit)
+        setattr(time, name, lambda real=real, by=by: real() + by)
+    moved, day, now = datetime.timedelta(seconds=later), datetime.date, datetime.datetime
+    # Named as the types they stand for, since a repr shows it.
+    datetime.datetime = type(  # type: ignore[misc]
+        "datetime.datetime", (now,),
+        {
+            "now": classmethod(lambda cls, tz=None: cls.fromtimestamp(time.time(), tz)),
+            "today": classmethod(lambda cls: cls.fromtimestamp(time.time())),
+            "utcnow": classmethod(
+                lambda cls: cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+            ),
+        },
+    )  # fmt: skip
+    datetime.date = type(  # type: ignore[misc]
+        "datetime.date", (day,),
+        {"today": classmethod(lambda cls: cls.fromordinal((now.now() + moved).toordinal()))},
+    )  # fmt: skip
 
-    Where it prints nothing and ends in an expression, the value is shown as a notebook does.
-    Random numbers start from a fixed state, so that running twice prints the same.
-    """
-    output = _Printed(sys.stdout.buffer, encoding="utf-8", errors="replace")
-    sys.stdout = output
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
-    sys.argv = ["program.py"]
+
+def _seed(source: str, seed: int) -> None:
     if "random" in source:
         import random
 
-        random.seed(0)
-        if "numpy" in source:
-            import numpy
+        random.seed(seed)
+        if (numpy := sys.modules.get("numpy")) is not None:
+            numpy.random.seed(seed)
 
-            numpy.random.seed(0)
+
+def run(source: str, seed: int, later: float) -> int:
+    """Execute `source` as `__main__`; the exit status.
+
+    Where it prints nothing and ends in an expression, the value is shown as a notebook does.
+    Random numbers start from `seed`, and it is `later` seconds later than it is.
+    """
+    sys.stdin = open(os.devnull, encoding="utf-8")
+    output = _Printed(open(1, "wb", closefd=False), encoding="utf-8", errors="replace")
+    errors = io.TextIOWrapper(
+        open(2, "wb", closefd=False), encoding="utf-8", errors="backslashreplace",
+        line_buffering=True,
+    )  # fmt: skip
+    sys.stdout = sys.__stdout__ = output  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = errors  # type: ignore[misc]
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    sys.argv = ["program.py"]
+    lines = source.splitlines(keepends=True)
+    linecache.cache["program.py"] = (len(source), None, lines, "program.py")
     try:
+        _seed(source, seed)
+        if "time" in source or "date" in source:
+            _shift_clock(later)
         tree = ast.parse(source, "program.py")
         shown = None
         if tree.body and isinstance(last := tree.body[-1], ast.Expr):
@@ -253,33 +393,30 @@ def run(source: str) -> None:
             value = eval(compile(shown, "program.py", "eval"), module.__dict__)
             if value is not None and not output.anything:
                 print(repr(value))
-    finally:
-        output.flush()
-
-
-def main() -> int:
-    """Read the command line, limit and confine this process, run the program."""
-    path, seconds, memory_mb, mode = sys.argv[1:]
-    with open(path, encoding="utf-8") as stream:
-        source = stream.read()
-    _limit(int(seconds), int(memory_mb), mode == "confined")
-    if mode == "confined" and not confine(_python_folders()):
-        return NOT_CONFINED
-    try:
-        run(source)
+        code = 0
     except MemoryError:
-        return OUT_OF_MEMORY
+        code = OUT_OF_MEMORY
     except SystemExit as end:
-        if end.code in (None, 0):
-            return 0
-        print(f"SystemExit: {end.code}", file=sys.stderr)
-        return 1
+        code = 0 if end.code in (None, 0) else 1
+        if code:
+            os.write(2, f"SystemExit: {end.code}\n".encode("utf-8", "replace"))
     except BaseException as error:
+        code = 1
         text = str(error).strip().splitlines()
-        print(f"{type(error).__name__}: {text[0] if text else ''}", file=sys.stderr)
-        return 1
-    return 0
+        os.write(2, f"{type(error).__name__}: {text[0] if text else ''}\n".encode("utf-8", "replace"))
+    _finish(output)
+    return code
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _finish(output: io.TextIOWrapper) -> None:
+    """What an interpreter does at its end: wait for threads, run what was registered, flush."""
+    import atexit
+    import threading
+
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    for stream in collections.OrderedDict.fromkeys((sys.stdout, output)):
+        with contextlib.suppress(BaseException):
+            stream.flush()
