@@ -1,14 +1,15 @@
 """Run every program of a corpus of tool solutions; put in what it really prints.
 
-A row whose program fails becomes "not_executed"; a stated answer that differs from what was printed
-is marked and replaced by it. Rows rejected before pass unchanged.
+A row whose program fails becomes "not_executed", one that prints something else the second time
+"not_deterministic"; an answer that is not what was printed is dealt with as the configuration says.
+Rows rejected before pass unchanged.
 """
 
 import argparse
 from pathlib import Path
 
 from jz3 import io, program
-from jz3.execution.programs import execute_rows, isolation
+from jz3.execution.solutions import execute_rows, tally
 from jz3.records import PROBLEMS
 from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
@@ -16,14 +17,9 @@ from jz3.workflow.messages import accepts
 
 def main(options: argparse.Namespace) -> None:
     """Read, run, write."""
-    rows = io.read_rows(options.problems, PROBLEMS)
-    rows = execute_rows(rows, options.recipe)
-    ran = sum(row["executed"] is not None for row in rows)
-    program.say(
-        f"{ran} programs, {sum(bool(row['executed']) for row in rows)} ran,"
-        f" {sum(bool(row['answer_agrees']) for row in rows)} print their answer;"
-        f" confined by: {isolation()}"
-    )
+    before = io.read_rows(options.problems, PROBLEMS)
+    rows = execute_rows(before, options.recipe)
+    program.say(", ".join(f"{count} {name}" for name, count in tally(rows, before).items()))
     origin = program.origin(__file__, options, [options.problems])
     io.write_table(options.output, rows, PROBLEMS, origin)
 

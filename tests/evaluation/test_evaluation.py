@@ -15,7 +15,7 @@ import pytest
 from jz3 import io, records
 from jz3.evaluation.prompts import prompt_text, read_shots, stop_strings, with_choices
 from jz3.evaluation.tool_loop import answer_with_programs, requested_program, with_earlier
-from jz3.execution.programs import isolation
+from jz3.execution.programs import missing_protections
 from jz3.generation import Generated, Request, Sampling
 from jz3.grading.strict import extract_answer, grade
 
@@ -24,7 +24,7 @@ REAL = Path(__file__).parents[1] / "real" / "benchmarks"
 EXECUTION = {"seconds": 1, "memory_mb": 512, "output_characters": 400, "workers": 1}
 SAMPLING = Sampling(0.0, 1.0, 64, ("```output",))
 confined = pytest.mark.skipif(
-    isolation() == "none", reason="programs can not be confined on this machine (no seccomp)"
+    bool(missing_protections()), reason="programs cannot be confined on this machine"
 )
 
 

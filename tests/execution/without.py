@@ -1,6 +1,6 @@
 """Run a command on a kernel that lacks something: its system calls answer ENOSYS (or EPERM).
 
-    python without.py landlock,seccomp,namespaces COMMAND ...
+python without.py landlock,seccomp,namespaces COMMAND ...
 """
 
 import ctypes

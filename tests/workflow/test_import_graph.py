@@ -15,10 +15,10 @@ FLOORS = (
         "tokens",
     },
     {
-        "benchmarks", "corpus", "distillation", "execution", "generation", "sources", "synthesis",
-        "training",
+        "benchmarks", "corpus", "distillation", "execution", "generation", "grading", "sources",
+        "synthesis", "training",
     },
-    {"evaluation", "grading", "influence"},
+    {"evaluation", "influence"},
     {"tables"},
     {"report"},
     {"workflow"},  # for the rules and the programs: nothing else imports it

@@ -82,7 +82,8 @@ def _execute(
     programs: list[str], settings: dict[str, Any], journal: io.Journal | None
 ) -> list[tuple[bool, str]]:
     """(succeeded, output block) per program. Results in the journal are not computed again."""
-    keys = [io.digest([program, settings], 32) for program in programs]
+    limits = {name: settings[name] for name in ("seconds", "memory_mb", "output_characters")}
+    keys = [io.digest([program, limits], 32) for program in programs]
     known: dict[str, dict[str, Any]] = dict(journal.records) if journal else {}
     missing = {k: p for k, p in zip(keys, programs, strict=True) if k not in known}
     records = []

@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import signal
 import struct
 import sys
 from collections.abc import Sequence
@@ -243,6 +244,11 @@ def forget_bounds() -> None:
             break
 
 
+def end_with_parent() -> None:
+    """Have this process killed when the one that started it ends, however it does."""
+    _libc().prctl(_END_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+
 def confine(rules: int, namespaces: bool) -> Mechanisms:
     """Confine this process for good; what held. `rules`: of `landlock_rules`, or -1."""
     if not (name := machine()):
@@ -255,7 +261,7 @@ def confine(rules: int, namespaces: bool) -> Mechanisms:
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     libc.syscall(_CAPSET[name], struct.pack("=Ii", _CAPABILITIES_3, 0), bytes(24))
-    libc.prctl(_END_WITH_PARENT, 9, 0, 0, 0)
+    end_with_parent()
     libc.prctl(_DUMPABLE, 0, 0, 0, 0)
     if libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
         return Mechanisms(namespaces, 0, False)
@@ -269,4 +275,3 @@ def confine(rules: int, namespaces: bool) -> Mechanisms:
     by_filter = 2
     seccomp = libc.prctl(_SECCOMP, by_filter, program, 0, 0) == 0
     return Mechanisms(namespaces, version, seccomp)
-

@@ -15,7 +15,6 @@ import queue
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 
 from .. import io
 from ..program import Progress
-from . import sandbox
+from . import confinement, interpreter, sandbox
 
 # What must hold of a sandbox, and what is open where it does not.
 PROTECTIONS = {
@@ -67,7 +66,7 @@ def run_programs(
     """
     if not programs:
         return []
-    require_protection(settings.get("accept_missing", ()))
+    require_protection(settings.get("accept_missing") or ())
     workers = max(1, min(settings["workers"], len(programs)))
     pool = _pool(again)
     results: list[Execution | None] = []
@@ -211,7 +210,8 @@ class _Server:
         self.process = self.process or self._start()
         broken = {"code": 1, "cut": False, "output": "", "error": "the sandbox broke"}
         try:
-            assert self.process.stdin and self.process.stdout
+            assert self.process.stdin
+            assert self.process.stdout
             sandbox.send(self.process.stdin, request)
             answer = sandbox.receive(self.process.stdout)
         except (OSError, ValueError):
@@ -281,7 +281,7 @@ def _mechanisms() -> list[Any]:
 def _environment(hashes: str) -> dict[str, str]:
     """Nothing of ours: no keys, no paths. One thread, and sets that print in a fixed order."""
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    folder = sandbox.confinement.WORK
+    folder = confinement.WORK
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": folder,
@@ -300,7 +300,7 @@ def _judge(answer: dict[str, Any]) -> Execution:
         return Execution("timeout", output, "the time was up")
     if code in _OUTCOME:
         return Execution("error", "", _OUTCOME[code])
-    if code == sandbox.OUT_OF_MEMORY or "MemoryError" in error:
+    if code == interpreter.OUT_OF_MEMORY or "MemoryError" in error:
         return Execution("memory", output, "MemoryError")
     if code < 0:
         return Execution("error", output, error or f"ended by signal {-code}")

@@ -4,50 +4,41 @@ Started by `programs`, which asks for one program at a time over standard input 
 numpy and sympy are loaded once; a program gets a copy of that process, limits, and a new folder.
 """
 
-import ast
 import base64
-import collections
 import contextlib
-import datetime
 import gc
 import importlib
-import io
 import json
-import linecache
-import math
 import os
-import resource
 import select
 import signal
 import struct
 import sys
 import time
-import types
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import IO, Any
 
-from . import confinement
+from . import confinement, interpreter
 
-OUT_OF_MEMORY, NOT_CONFINED = 97, 98
+NOT_CONFINED = 98  # exit status
 _PRELOADED = ("numpy", "sympy", "math", "fractions", "itertools", "random", "decimal", "statistics")
 # Loaded by the server at the first program that names them: slow, and the same for all.
 _PRELOADED_IF_NAMED = ("matplotlib.pyplot", "scipy.optimize", "scipy.stats", "pandas", "networkx")
 _WALL = 10  # times the limit by the clock, where it is not known how long a program waited
 _BLOCKED = 2  # times the limit that a program may sleep
 _TICK = 0.2  # seconds between two looks at a program that says nothing
-_FILE_BYTES = 2**24
 
 # ---------------------------------------------------------------- messages
 
 
-def send(stream: BinaryIO, message: dict[str, Any]) -> None:
+def send(stream: IO[bytes], message: dict[str, Any]) -> None:
     """Write one message: its length, then JSON."""
     body = json.dumps(message).encode()
     stream.write(struct.pack("<I", len(body)) + body)
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> dict[str, Any] | None:
+def receive(stream: IO[bytes]) -> dict[str, Any] | None:
     """Read one message; None at the end of the stream."""
     head = stream.read(4)
     if len(head) < 4:
@@ -119,6 +110,7 @@ def serve(own_folder: str) -> None:
         os._exit(0)
     processes = -1
     if namespaces:
+        confinement.end_with_parent()
         root = confinement.own_root(readable)
         namespaces, processes = root is not None, -1 if root is None else root
     else:
@@ -135,7 +127,7 @@ def serve(own_folder: str) -> None:
 
 class _Server:
     def __init__(
-        self, requests: BinaryIO, replies: BinaryIO, readable: Sequence[str], namespaces: bool,
+        self, requests: IO[bytes], replies: IO[bytes], readable: Sequence[str], namespaces: bool,
         processes: int,
     ) -> None:  # fmt: skip
         self.requests, self.replies, self.processes = requests, replies, processes
@@ -283,7 +275,7 @@ def _program(server: _Server, request: dict[str, Any], out: int, err: int) -> No
         with contextlib.suppress(OSError):
             os.setsid()
         os.chdir(server.folder or "/")
-        _limit(request["seconds"], request["memory_mb"])
+        interpreter.limit(request["seconds"], request["memory_mb"])
         held = confinement.confine(rules, server.namespaces)
         wanted = request["held"]  # None while it is being found out
         if wanted is not None and list(held) != wanted:
@@ -291,132 +283,9 @@ def _program(server: _Server, request: dict[str, Any], out: int, err: int) -> No
         if wanted is None:
             os.write(2, json.dumps(held).encode() + b"\n")
         source = base64.b64decode(request["source"]).decode("utf-8", "replace")
-        code = run(source, request["seed"], request["later"])
+        code = interpreter.run(source, request["seed"], request["later"])
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.write(2, f"{type(error).__name__}: {error}\n".encode("utf-8", "replace"))
     finally:
         os._exit(code)
-
-
-def _limit(seconds: float, memory_mb: int) -> None:
-    whole = math.ceil(seconds)
-    limits = {
-        resource.RLIMIT_CPU: (whole, whole + 1),
-        resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_FSIZE: (_FILE_BYTES, _FILE_BYTES),
-        resource.RLIMIT_NOFILE: (64, 64),
-    }
-    if sys.platform != "darwin":  # macOS refuses a limit on address space
-        limits[resource.RLIMIT_AS] = (memory_mb * 2**20,) * 2
-    for name, (soft, hard) in limits.items():
-        ceiling = resource.getrlimit(name)[1]
-        if ceiling != resource.RLIM_INFINITY:
-            soft, hard = min(soft, ceiling), min(hard, ceiling)
-        resource.setrlimit(name, (soft, hard))
-
-
-class _Printed(io.TextIOWrapper):
-    """Standard output that knows whether anything was printed."""
-
-    anything = False
-
-    def write(self, text: str) -> int:
-        if text.strip():
-            self.anything = True
-        return super().write(text)
-
-
-def _shift_clock(later: float) -> None:
-    """Let the time of day be `later` seconds from now on."""
-    for name, unit in (("time", 1), ("time_ns", 1_000_000_000)):
-        real = getattr(time, name)
-        by = type(real())(later * unit)
-        setattr(time, name, lambda real=real, by=by: real() + by)
-    moved, day, now = datetime.timedelta(seconds=later), datetime.date, datetime.datetime
-    # Named as the types they stand for, since a repr shows it.
-    datetime.datetime = type(  # type: ignore[misc]
-        "datetime.datetime", (now,),
-        {
-            "now": classmethod(lambda cls, tz=None: cls.fromtimestamp(time.time(), tz)),
-            "today": classmethod(lambda cls: cls.fromtimestamp(time.time())),
-            "utcnow": classmethod(
-                lambda cls: cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
-            ),
-        },
-    )  # fmt: skip
-    datetime.date = type(  # type: ignore[misc]
-        "datetime.date", (day,),
-        {"today": classmethod(lambda cls: cls.fromordinal((now.now() + moved).toordinal()))},
-    )  # fmt: skip
-
-
-def _seed(source: str, seed: int) -> None:
-    if "random" in source:
-        import random
-
-        random.seed(seed)
-        if (numpy := sys.modules.get("numpy")) is not None:
-            numpy.random.seed(seed)
-
-
-def run(source: str, seed: int, later: float) -> int:
-    """Execute `source` as `__main__`; the exit status.
-
-    Where it prints nothing and ends in an expression, the value is shown as a notebook does.
-    Random numbers start from `seed`, and it is `later` seconds later than it is.
-    """
-    sys.stdin = open(os.devnull, encoding="utf-8")
-    output = _Printed(open(1, "wb", closefd=False), encoding="utf-8", errors="replace")
-    errors = io.TextIOWrapper(
-        open(2, "wb", closefd=False), encoding="utf-8", errors="backslashreplace",
-        line_buffering=True,
-    )  # fmt: skip
-    sys.stdout = sys.__stdout__ = output  # type: ignore[misc]
-    sys.stderr = sys.__stderr__ = errors  # type: ignore[misc]
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
-    sys.argv = ["program.py"]
-    lines = source.splitlines(keepends=True)
-    linecache.cache["program.py"] = (len(source), None, lines, "program.py")
-    try:
-        _seed(source, seed)
-        if "time" in source or "date" in source:
-            _shift_clock(later)
-        tree = ast.parse(source, "program.py")
-        shown = None
-        if tree.body and isinstance(last := tree.body[-1], ast.Expr):
-            del tree.body[-1]
-            shown = ast.Expression(last.value)
-        exec(compile(tree, "program.py", "exec"), module.__dict__)
-        if shown is not None:
-            value = eval(compile(shown, "program.py", "eval"), module.__dict__)
-            if value is not None and not output.anything:
-                print(repr(value))
-        code = 0
-    except MemoryError:
-        code = OUT_OF_MEMORY
-    except SystemExit as end:
-        code = 0 if end.code in (None, 0) else 1
-        if code:
-            os.write(2, f"SystemExit: {end.code}\n".encode("utf-8", "replace"))
-    except BaseException as error:
-        code = 1
-        text = str(error).strip().splitlines()
-        os.write(2, f"{type(error).__name__}: {text[0] if text else ''}\n".encode("utf-8", "replace"))
-    _finish(output)
-    return code
-
-
-def _finish(output: io.TextIOWrapper) -> None:
-    """What an interpreter does at its end: wait for threads, run what was registered, flush."""
-    import atexit
-    import threading
-
-    with contextlib.suppress(BaseException):
-        threading._shutdown()  # type: ignore[attr-defined]
-    with contextlib.suppress(BaseException):
-        atexit._run_exitfuncs()
-    for stream in collections.OrderedDict.fromkeys((sys.stdout, output)):
-        with contextlib.suppress(BaseException):
-            stream.flush()

@@ -1,7 +1,7 @@
-"""The seccomp filter: which system calls a model-written program may make. Imports nothing of ours.
+"""The seccomp filter: which system calls a model-written program may make.
 
-An allow-list by name: a call that a later kernel adds is refused until it is listed here. Calls that
-reach other processes by one of their arguments are allowed with the arguments that do not.
+An allow-list by name: a call that a later kernel adds is refused until it is listed here. Calls
+that reach other processes by one of their arguments are allowed with the arguments that do not.
 """
 
 import errno
@@ -22,6 +22,8 @@ ALLOWED: Table = {
     "lseek": (8, 62), "fstat": (5, 80), "stat": (4, None), "lstat": (6, None),
     "newfstatat": (262, 79), "statx": (332, 291), "access": (21, None), "faccessat": (269, 48),
     "faccessat2": (439, 439), "readlink": (89, None), "readlinkat": (267, 78),
+    "getxattr": (191, 8), "lgetxattr": (192, 9), "fgetxattr": (193, 10),
+    "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
     "getcwd": (79, 17), "chdir": (80, 49), "fchdir": (81, 50), "getdents": (78, None),
     "getdents64": (217, 61), "statfs": (137, 43), "fstatfs": (138, 44), "umask": (95, 166),
     "fsync": (74, 82), "fdatasync": (75, 83), "fadvise64": (221, 223), "sendfile": (40, 71),

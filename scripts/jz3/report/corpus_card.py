@@ -19,6 +19,7 @@ REASONS = {
     "unparsed": "no problem and solution found in the text",
     "incomplete": "question, solution or final answer missing",
     "not_executed": "its program failed",
+    "not_deterministic": "its program prints something else each time",
     "disagrees": "its answer differs from what its program prints",
     "duplicate": "near-copy of another problem",
     "contaminated": "shares a word sequence with a test question",

@@ -187,15 +187,19 @@ def storage(results: Path, wanted: float) -> Iterator[Finding]:
     )
 
 
-def isolation() -> Iterator[Finding]:
-    """Whether model-written programs can be confined here."""
-    found = programs.isolation()
-    yield judged(
-        "sandbox",
-        found == "seccomp",
-        f"model-written programs are confined by {found}" if found != "none" else "none",
-        "Programs are not run here: it takes Linux with seccomp on x86_64 or aarch64.",
-    )
+def isolation(accepted: Sequence[str]) -> Iterator[Finding]:
+    """What confines model-written programs here; `accepted`: `execution.accept_missing`."""
+    missing = programs.missing_protections()
+    for name in programs.PROTECTIONS:
+        yield judged(
+            f"sandbox: {name}",
+            name not in missing,
+            missing.get(name, "holds"),
+            "Accepted by execution.accept_missing."
+            if name in accepted
+            else "Programs are not run here, unless execution.accept_missing names it.",
+            bad="warn" if name in accepted else "fail",
+        )
 
 
 # ---------------------------------------------------------------- where Snakemake runs

@@ -16,10 +16,12 @@ from .settings import (
     Execution,
     Filter,
     Filtering,
+    Limits,
     Lora,
     Mode,
     Passage,
     Projection,
+    Protection,
     Recipe,
     Sampling,
     Teacher,
@@ -297,7 +299,7 @@ def synthesize(experiment: Experiment, corpus: str) -> Synthesize:
 
 
 def execute_solutions(experiment: Experiment) -> ExecuteSolutions:
-    """How model-written programs are run."""
+    """How model-written programs are run, and what becomes of answers that they do not print."""
     return _taken(ExecuteSolutions, experiment.execution)
 
 
@@ -337,7 +339,7 @@ class AnswerBenchmark(Generation):
     template: Template = key("How questions are put.")
     shots: int | None = key("cot: worked examples shown.", ge=0, default=None)
     tool_rounds: int | None = key("tool: rounds.", ge=1, default=None)
-    execution: Execution | None = key("tool: limits of programs.", default=None)
+    execution: Limits | None = key("tool: limits of programs.", default=None)
 
 
 class Row(Part):
@@ -385,6 +387,7 @@ class CheckNode(Part):
     gpu_memory_gb: Number = key("Memory of one GPU.", unit="GB", gt=0)
     dtype: Dtype = key("Number type that jobs compute in.")
     engine: Literal["transformers", "vllm"] = key("Engine that runs local models.")
+    accept_missing: Several[Protection] | None = key("What a sandbox may lack.", default=None)
 
 
 class AdmitJobs(Part):
@@ -400,7 +403,10 @@ def answer_benchmark(
     settings: Evaluation = experiment.evaluation
     own: dict[str, Any] = {"template": experiment.models[model].template}
     if mode == "tool":
-        own |= {"tool_rounds": settings.tool_rounds, "execution": experiment.execution}
+        own |= {
+            "tool_rounds": settings.tool_rounds,
+            "execution": _taken(Limits, experiment.execution),
+        }
     else:
         own |= {"tool_rounds": None, "shots": experiment.shots(Cell(model, mode, benchmark))}
     return _taken(AnswerBenchmark, settings, **experiment.generation(), **own)

@@ -187,15 +187,44 @@ class Prompts(Part):
     tool: str = key("Prompts for problems with Python solutions.")
 
 
-class Execution(Part):
-    """`execution`."""
+# As in `execution.programs.PROTECTIONS`, which says what is open without each.
+Protection = Literal["system_calls", "files", "network", "processes", "privileges", "folder"]
+Disagreement = Literal["keep", "reject", "replace", "restate"]
 
-    seconds: Number = key("Time limit per program.", unit="seconds", gt=0)
+
+class Limits(Part):
+    """What a model-written program is run under."""
+
+    seconds: Number = key("Limit of processor time per program.", unit="seconds", gt=0)
     memory_mb: int = key("Address space per program.", unit="MB", ge=64)
     output_characters: int = key(
         "Output kept; the middle of longer output is cut.", unit="characters", ge=10
     )
     workers: int = key("Programs run at once.", conduct=True, ge=1)
+    accept_missing: Several[Protection] | None = key(
+        "Protections of the sandbox that a machine may lack. Where one is missing that is not named"
+        " here, no program is run.",
+        conduct=True,
+        default=None,
+    )
+
+
+class Execution(Limits):
+    """`execution`."""
+
+    repeat: bool | None = key(
+        "Run every program of a corpus twice, with other seeds, clock and hashes; what prints"
+        " something else the second time is not_deterministic. Not given: true.",
+        default=None,
+    )
+    disagreement: Disagreement | None = key(
+        "What becomes of a solution whose answer is not what its program prints. keep: it stays as"
+        " it is; reject; replace: the printed value takes the answer's place where both are single"
+        " values of one kind and the closing sentence only states the answer, the rest is rejected;"
+        " restate: any single printed value becomes the answer, in a closing sentence of its own."
+        " Not given: replace.",
+        default=None,
+    )
 
 
 class Filtering(Part):

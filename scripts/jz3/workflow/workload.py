@@ -353,6 +353,7 @@ def node_request(experiment: Experiment, works: Sequence[Work], kind: str) -> Ch
         gpu_memory_gb=experiment.sizing.gpu_memory_gb,
         dtype=experiment.numerics("train" if kind == "train" else "generate")["dtype"],
         engine=experiment.compute.generation,
+        accept_missing=experiment.execution.accept_missing,
     )
 
 
