@@ -237,7 +237,7 @@ def test_what_the_clock_cut_off_is_run_again(monkeypatch):
         return {"code": 0, "cut": cut, "output": "" if cut else "3", "error": ""}
 
     monkeypatch.setattr(programs._Server, "ask", ask)
-    monkeypatch.setattr(programs, "_mechanisms", list)
+    monkeypatch.setattr(programs, "_probed", lambda: ([], {"output": "[]"}))
     programs._pool.cache_clear()
     try:
         assert one("print(3)").output == "3"
@@ -249,7 +249,7 @@ def test_what_the_clock_cut_off_is_run_again(monkeypatch):
 
 def test_a_broken_sandbox_costs_one_program():
     server = programs._Server("0")
-    held = programs._mechanisms()
+    held = programs._probed()[0]
     assert server.ask("print(1)", SETTINGS, held)["output"] == "1"
     server.process.kill()
     server.process.wait()

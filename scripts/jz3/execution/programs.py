@@ -144,14 +144,24 @@ print(json.dumps(sorted(missing)))
 
 
 @functools.cache
+def _probed() -> tuple[list[Any], dict[str, Any]]:
+    """What the kernel grants here, as it must for every program; and the probe's answer."""
+    settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 1000}
+    with contextlib.closing(_Server("0")) as server:
+        granted = server.ask("", settings, held=None)
+        answer = server.ask(_PROBE, settings, held=None)
+    try:
+        return json.loads(granted["error"]), answer
+    except ValueError:
+        return [], answer
+
+
 def missing_protections() -> dict[str, str]:
     """Name and meaning of each of `PROTECTIONS` that does not hold here; found by trying each.
 
     Raises UserError where not even the probe can be run.
     """
-    settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 1000}
-    with contextlib.closing(_Server("0")) as server:
-        answer = server.ask(_PROBE, settings, held=None)
+    answer = _probed()[1]
     try:
         return {name: PROTECTIONS[name] for name in json.loads(answer["output"])}
     except (ValueError, KeyError):
@@ -250,7 +260,7 @@ class _Pool:
             server = _Server(self.hashes)
             self.all.append(server)
         try:
-            answer = server.ask(source, settings, _mechanisms())
+            answer = server.ask(source, settings, _probed()[0])
         finally:
             self.idle.put(server)
         return None if answer["cut"] else _judge(answer)
@@ -266,16 +276,6 @@ def _pool(again: bool) -> _Pool:
     pool = _Pool("1" if again else "0")
     atexit.register(pool.close)
     return pool
-
-
-@functools.cache
-def _mechanisms() -> list[Any]:
-    """What the kernel grants here, as it must for every program."""
-    settings = {"seconds": 20, "memory_mb": 1024, "output_characters": 1000}
-    with contextlib.closing(_Server("0")) as server:
-        answer = server.ask("", settings, held=None)
-    found: list[Any] = json.loads(answer["error"])
-    return found
 
 
 def _environment(hashes: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """A server that runs model-written programs, each in a confined process forked from a warm one.
 
 Started by `programs`, which asks for one program at a time over standard input and output. Python,
-numpy and sympy are loaded once; a program gets a copy of that process, limits, and a new folder.
+numpy and, once they are named, sympy and its like are loaded once; a program gets a copy of that
+process, limits, and a new folder.
 """
 
 import base64
@@ -21,9 +22,29 @@ from typing import IO, Any
 from . import confinement, interpreter
 
 NOT_CONFINED = 98  # exit status
-_PRELOADED = ("numpy", "sympy", "math", "fractions", "itertools", "random", "decimal", "statistics")
+_PRELOADED = ("numpy", "math", "fractions", "itertools", "random", "decimal", "statistics")
 # Loaded by the server at the first program that names them: slow, and the same for all.
-_PRELOADED_IF_NAMED = ("matplotlib.pyplot", "scipy.optimize", "scipy.stats", "pandas", "networkx")
+_PRELOADED_IF_NAMED = (
+    "sympy",
+    "matplotlib.pyplot",
+    "scipy.optimize",
+    "scipy.stats",
+    "pandas",
+    "networkx",
+)
+# What sympy loads and computes at its first equation, integral and so on.
+_WARM_SYMPY = """
+from sympy import *
+a, b = symbols("a_ b_"); n = symbols("n_", integer=True, positive=True); f = Function("f_")
+simplify((a**2 - 1)/(a - 1)); factor(a**3 - 1); expand((a + b)**2); apart(1/(a*(a + 1)), a)
+solve(a**2 - 2*a - 3, a); solve([Eq(a + b, 3), Eq(a - b, 1)], [a, b]); solveset(a**2 - 4, a)
+solve(sin(a) - Rational(1, 2), a); solve(a**2 - 3 < 0, a); solve(exp(a) - 2, a)
+diff(sin(a)*exp(a), a); integrate(a*exp(a), a); integrate(sin(a)**2, (a, 0, pi))
+limit(sin(a)/a, a, 0); series(exp(a), a, 0, 4); summation(n, (n, 1, 10))
+dsolve(f(a).diff(a) - f(a), f(a)); Matrix([[1, 2], [3, 4]]).eigenvals(); sqrt(2).evalf()
+nsimplify(0.5); factorint(360); binomial(5, 2); str(sqrt(a) + 1/a); latex(a/b)
+lambdify(a, a**2)(3); Poly(a**2 + 1, a).nroots(); trigsimp(sin(a)**2 + cos(a)**2)
+"""
 _WALL = 10  # times the limit by the clock, where it is not known how long a program waited
 _BLOCKED = 2  # times the limit that a program may sleep
 _TICK = 0.2  # seconds between two looks at a program that says nothing
@@ -144,6 +165,8 @@ class _Server:
         os.chdir(self.folder or "/")
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+            if name == "sympy":
+                exec(_WARM_SYMPY, {})
         self._sweep()
         gc.collect()
         gc.freeze()

@@ -28,9 +28,10 @@ def execute_rows(rows: list[dict[str, Any]], settings: dict[str, Any]) -> list[d
     `settings`: those of `run_programs`; `repeat` (true): run each a second time with other
     seeds and another clock; `disagreement` (replace): keep | reject | replace | restate. The
     solution becomes program, "```output" block with what was printed, and closing sentence. Status
-    of a row: "not_executed" where the program fails or prints nothing, "not_deterministic" where it prints something else
-    the second time, "disagrees" where the stated answer is not what was printed and the policy
-    cannot mend it. `answer_agrees` is what was found, before anything was mended.
+    of a row: "not_executed" where the program fails or prints nothing, "not_deterministic" where
+    it prints something else the second time, "disagrees" where the stated answer is not what was
+    printed and the policy cannot mend it. `answer_agrees` is what was found, before anything was
+    mended.
     """
     indices = [i for i, row in enumerate(rows) if row["mode"] == "tool" and row["status"] == "kept"]
     programs = [program_of(rows[i]["solution"]) for i in indices]
