@@ -62,7 +62,7 @@ def brute_force(texts, similarity=0.7, shingle=5):
 
 def test_shingles_and_jaccard_by_hand():
     sets = shingles(cut(["a b c d", "a b", "", "b a", "a b c a b c"]), 3)
-    assert [len(found) for found in sets] == [2, 1, 1, 1, 3]
+    assert [len(set(found.tolist())) for found in sets] == [2, 1, 1, 1, 3]
     assert len({found.tobytes() for found in sets}) == 5
     assert jaccard(frozenset("abc"), frozenset("bcd")) == 0.5
 

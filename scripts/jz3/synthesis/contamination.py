@@ -14,15 +14,19 @@ changed test problems and false alarms on the authors' problems, stands in docs/
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .question_words import Hashes, Words, cut, phrases
 
 _LONGEST = 3  # words of a phrase
-_KNOWN_TO = 100  # test questions at most that a phrase may lead to; a question's rarest always does
+_SLOTS = 1 << 24
+_KNOWN_TO = 40  # test questions at most that a phrase may lead to; a question's rarest always does
 _SHARE_SEEN = 0.1  # of a question's leading phrases, and of a problem's, for a closer look
+_NEAR = 0.25  # share of a question, all numbers alike, below which no overlap comes to a threshold
 _WITHIN = 0.75  # share of a test question, numbers as they are, found inside a longer text ...
 _WITHIN_WEIGHT = 100.0  # ... where the shared phrases weigh that much: some ten words
 
@@ -61,12 +65,12 @@ class _Phrases:
             for phrase in found:
                 counts[phrase] = counts.get(phrase, 0) + 1
         known = {phrase: float(np.log((len(of) + 1) / n)) for phrase, n in counts.items()}
-        # Summed in one order: sets have none, and the last digit must not depend on it.
-        weight = [sum(sorted(known[phrase] for phrase in found)) for found in of]
+        # fsum: sets have no order, and the last digit must not depend on one.
+        weight = [fsum(known[phrase] for phrase in found) for found in of]
         return cls(known, float(np.log(len(of) + 1)), of, weight)
 
     def total(self, found: frozenset[int]) -> float:
-        return sum(sorted(self.known.get(phrase, self.unknown) for phrase in found))
+        return fsum(self.known.get(phrase, self.unknown) for phrase in found)
 
 
 class TestQuestions:
@@ -107,8 +111,8 @@ class TestQuestions:
         self._lead_weight = weight
         self._unknown = float(np.log(len(self.names) + 1))
         self._led = np.bincount(self._to, weight[group], minlength=len(self.names))
-        self._maybe = np.zeros(1 << 20, bool)  # a phrase that is not here leads nowhere
-        self._maybe[(self._leads & np.uint64((1 << 20) - 1)).astype(np.int64)] = True
+        self._maybe = np.zeros(_SLOTS, bool)  # a phrase whose slot is empty leads nowhere
+        self._maybe[_slot(self._leads)] = True
 
     def find(self, words: Words, texts: Sequence[str]) -> Iterator[tuple[int, list[Match]]]:
         """The texts (by place) that repeat test questions, and those, the largest overlap first.
@@ -135,13 +139,14 @@ class TestQuestions:
     def _candidates(self, masked: Words) -> dict[int, set[int]]:
         """By text, the questions enough of whose leading phrases it has."""
         text, phrase = phrases(masked, _LONGEST)
-        maybe = self._maybe[(phrase & np.uint64((1 << 20) - 1)).astype(np.int64)]
+        maybe = self._maybe[_slot(phrase)]
         text, phrase = text[maybe], phrase[maybe]
         at = np.minimum(np.searchsorted(self._leads, phrase), max(len(self._leads) - 1, 0))
         hit = self._leads[at] == phrase if len(self._leads) else np.zeros(0, bool)
-        pairs = np.unique(np.stack([text[hit], at[hit]]), axis=1)
-        count = self._count[pairs[1]]
-        text, lead = np.repeat(pairs[0], count), np.repeat(pairs[1], count)
+        once = np.unique(text[hit] * max(len(self._leads), 1) + at[hit])
+        text, lead = np.divmod(once, max(len(self._leads), 1))
+        count = self._count[lead]
+        text, lead = np.repeat(text, count), np.repeat(lead, count)
         within = np.arange(len(lead)) - np.repeat(np.cumsum(count) - count, count)
         question = self._to[self._first[lead] + within]
         keys, own = np.unique(text * len(self.names) + question, return_inverse=True)
@@ -159,19 +164,23 @@ class TestQuestions:
     def _matches(
         self, words: Words, masked: Words, place: int, numbers: set[int], text: str
     ) -> list[Match]:
-        same, other = (frozenset(_phrases_of(w.of(place)).tolist()) for w in (words, masked))
+        other = frozenset(_phrases_of(masked.of(place)).tolist())
+        template = {number: self._shared(self._other, number, other) for number in numbers}
+        near = [n for n in numbers if template[n] >= _NEAR * self._other.weight[n]]
+        if not near:
+            return []
+        same = frozenset(_phrases_of(words.of(place)).tolist())
         total_same, total_other = self._same.total(same), self._other.total(other)
         found = []
-        for number in sorted(numbers):
+        for number in sorted(near):
             shared = self._shared(self._same, number, same)
             exact = _ratio(shared, max(self._same.weight[number], total_same))
             inside = _ratio(shared, self._same.weight[number])
-            alike = self._shared(self._other, number, other)
-            template = _ratio(alike, max(self._other.weight[number], total_other))
+            alike = _ratio(template[number], max(self._other.weight[number], total_other))
             if exact >= self.thresholds.same_numbers:
                 kind, overlap = "same numbers", exact
-            elif template >= self.thresholds.other_numbers:
-                kind, overlap = "other numbers", template
+            elif alike >= self.thresholds.other_numbers:
+                kind, overlap = "other numbers", alike
             elif inside >= _WITHIN and shared >= _WITHIN_WEIGHT:
                 kind, overlap = "inside", inside
             else:
@@ -185,7 +194,7 @@ class TestQuestions:
 
     @staticmethod
     def _shared(phrases: _Phrases, number: int, found: frozenset[int]) -> float:
-        return sum(sorted(phrases.known[phrase] for phrase in phrases.of[number] & found))
+        return fsum(phrases.known[phrase] for phrase in phrases.of[number] & found)
 
     def _longest_run(self, text: str, number: int) -> str:
         """The longest run of words of the text that the test question has too."""
@@ -195,6 +204,10 @@ class TestQuestions:
         own, other = words.hashes.tolist(), self._words.of(number).tolist()
         run = SequenceMatcher(None, own, other, autojunk=False).find_longest_match()
         return words.text(text, run.a, run.a + run.size)
+
+
+def _slot(phrase: Hashes) -> npt.NDArray[np.int64]:
+    return (phrase & np.uint64(_SLOTS - 1)).astype(np.int64)
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -12,6 +12,7 @@ shares most bands with; a template of a hundred thousand questions stays linear.
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -33,14 +34,13 @@ def in_batches(texts: Sequence[str]) -> Iterator[tuple[int, Words]]:
 
 
 def shingles(words: Words, size: int) -> list[Hashes]:
-    """All runs of `size` words of each text, once each; a shorter text is one shingle."""
-    found = phrases(words, size)
-    pairs = np.unique(np.stack([found[0].astype(np.uint64), found[1]]), axis=1)
-    ends = np.searchsorted(pairs[0], np.arange(len(words) + 1, dtype=np.uint64))
-    sets = np.split(pairs[1], ends[1:-1]) if len(words) > 1 else [pairs[1]]
-    for place in np.flatnonzero(np.diff(ends) == 0):
-        sets[place] = np.atleast_1d(_as_one(words.of(int(place))))
-    return sets
+    """All runs of `size` words of each text, in order; a shorter text is one shingle."""
+    text, found = phrases(words, size)
+    ends = np.searchsorted(text, np.arange(len(words) + 1))
+    runs = [found[a:b] for a, b in pairwise(ends.tolist())]
+    for place in np.flatnonzero(np.diff(ends) == 0).tolist():
+        runs[place] = np.atleast_1d(_as_one(words.of(place)))
+    return runs
 
 
 def _as_one(hashes: Hashes) -> np.uint64:

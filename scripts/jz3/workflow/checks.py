@@ -176,6 +176,7 @@ def _unlike(experiment: Experiment) -> Iterator[str]:
     for name in corpora:
         if (circle := after(name, ())).endswith(f"-> {name}"):
             yield f"corpora.{name}.unlike: is filtered after itself ({circle}); take one out."
+            return
 
 
 def _files(experiment: Experiment, root: Path) -> list[str]:
