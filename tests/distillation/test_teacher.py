@@ -125,10 +125,14 @@ def test_a_timeout_is_retried_and_counted_as_spent(journal):
 
 
 @pytest.mark.parametrize("fault", ["context", "refusal", "empty"])
-def test_one_bad_answer_is_kept_apart_and_asked_again(journal, fault):
+def test_one_bad_answer_is_kept_apart_and_asked_again_on_request_only(journal, fault):
     with TeacherServer(faults=[fault]) as server:
         found = ask(server, journal, 4, concurrency=1)
         assert [found[f"r{k}"]["finish_reason"] for k in range(4)] == ["error", *["stop"] * 3]
+        assert ask(server, journal, 4) == found
+        assert server.hits == 4
+        assert journal.forget(["other"]) == 0
+        assert journal.forget() == 1
         found = ask(server, journal, 4)
         assert server.hits == 5
         assert found["r0"]["finish_reason"] == "stop"
@@ -145,6 +149,10 @@ def test_when_most_requests_fail_the_answers_are_kept(journal):
     with TeacherServer(faults=["", *["context"] * 3]) as server:
         with pytest.raises(io.UserError, match="3 requests of 4 failed, 1 were answered"):
             ask(server, journal, 4, concurrency=1)
+        with pytest.raises(io.UserError, match=r"3 of 4 .*journal\.py again"):
+            ask(server, journal, 4)
+        assert server.hits == 4
+        journal.forget()
         ask(server, journal, 4)
         assert server.hits == 7
 
@@ -460,7 +468,9 @@ def test_the_command_is_split_before_it_is_filled(tmp_path):
         raise AssertionError
 
 
-def test_the_key_of_a_request_is_its_exact_body():
+def test_the_key_of_a_request_is_its_body_without_the_length():
     assert request_key({"a": 1, "b": [2]}) == request_key({"b": [2], "a": 1})
     assert request_key({"a": 1}) != request_key({"a": 1.5})
+    assert request_key({"a": 1, "max_tokens": 5}) == request_key({"a": 1})
+    assert request_key({"a": 1, "max_completion_tokens": 5}) == request_key({"a": 1})
     assert len(request_key({})) == 64
