@@ -34,6 +34,7 @@ def make_teacher(recipe: dict[str, Any], base_url: str, key: str, seed: int) -> 
         requests_per_minute=recipe["requests_per_minute"],
         timeout=recipe["timeout_seconds"],
         attempts=recipe["attempts"],
+        models=() if recipe["base_url"] else None,  # a server of ours has one model
         seed=seed,
     )
 

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from ..text import shorten
 from .waiting import retry_after
@@ -114,8 +114,8 @@ def classify(ended: Ended, sent: Sent) -> Outcome:
         return _response(ended, sent)
     value = _parsed(ended.content)
     found = _error_of(value)
-    code, message = found if found else ("", "")
-    message = message or ended.content.decode("utf-8", "replace")
+    code, said = found if found else ("", "")
+    message = said or ended.content.decode("utf-8", "replace")
     return _refused(ended.status, ended.headers, code, message, sent)
 
 
@@ -203,15 +203,15 @@ def _response(ended: Ended, sent: Sent) -> Outcome:
         )
     choices = value.get("choices")
     if not choices and (found := _error_of(value)):  # a gateway's "200, but"
-        code, message = found
-        status = int(code) if re.fullmatch(r"[45]\d\d", code.split(" ")[0]) else 400
-        said = _refused(status, ended.headers, code, message, sent)
+        code, words = found
+        status = int(code[:3]) if re.match(r"[45]\d\d\b", code) else 400
+        said = _refused(status, ended.headers, code, words, sent)
         return Outcome(
             said.action, said.kind, said.text, "unknown", wait=said.wait, shared=said.shared
         )
     usage = usage_of(value.get("usage"), sent, len(ended.content))
     choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
+    message: Any = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         line = one_line(json.dumps(value, ensure_ascii=True)[:4000], sent.secret)
         return Outcome("retry", "unreadable", f"unreadable response: {line}", "usage", usage=usage)
@@ -272,7 +272,7 @@ def usage_of(value: object, sent: Sent, size: int) -> Usage | None:
     return Usage(prompt, written, cached)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12
 
 
@@ -296,9 +296,8 @@ def _error_of(value: Any) -> tuple[str, str] | None:
     if not isinstance(error, dict):
         return None
     code = " ".join(str(error[k]) for k in ("code", "type", "param") if error.get(k))
-    inner = error.get("innererror") or error.get("metadata") or ""
-    message = error.get("message") or error.get("detail") or ""
-    return code, f"{message} {inner or ''}".strip()
+    parts = (error.get(k) for k in ("message", "detail", "innererror", "metadata"))
+    return code, " ".join(str(part) for part in parts if part)
 
 
 def _text(content: object) -> str | None:

@@ -67,8 +67,8 @@ class Unwritable(Exception):
 class TeacherJournal:
     """The journal at `path`, made if it is not there. Usable from one thread at a time.
 
-    Raises UserError where the file is damaged or not a journal, Unwritable where it is locked for
-    `patience` seconds or the disk is full.
+    Raises UserError where the file is damaged, not a journal or can not be opened; each change
+    raises Unwritable where the file is locked for `patience` seconds or the disk is full.
     """
 
     def __init__(self, path: str | Path, patience: float = 60.0):
@@ -81,16 +81,25 @@ class TeacherJournal:
                 create(self.path)
         if self.path.stat().st_size == 0:
             raise UserError(damaged(self.path, "it is empty"))
-        with self._errors():
-            self._db = sqlite3.connect(
-                self.path, timeout=patience, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # a paid answer outlives a power cut
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version != VERSION:
-                self._upgrade(version)
-            self._check_balance()
+        try:
+            with self._errors():
+                self._open(patience)
+        except Unwritable as error:
+            raise UserError(
+                f"{error}: the teacher's journal can not be opened for writing. End what locks it,"
+                " or free some space, and run again."
+            ) from None
+
+    def _open(self, patience: float) -> None:
+        self._db = sqlite3.connect(
+            self.path, timeout=patience, isolation_level=None, check_same_thread=False
+        )
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")  # a paid answer outlives a power cut
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            self._upgrade(version)
+        self._check_balance()
 
     @property
     def owner(self) -> str:
@@ -267,9 +276,9 @@ class TeacherJournal:
     def totals(self) -> tuple[int, int]:
         """(all charges, the part of them whose end nobody knows yet), in nano-dollars."""
         with self._errors():
-            (spent,) = self._db.execute("SELECT charged FROM balance").fetchone()
-            (open_,) = self._db.execute(
-                "SELECT COALESCE(SUM(nano_dollars), 0) FROM charges WHERE state IN ('sent','lost')"
+            spent, open_ = self._db.execute(
+                "SELECT charged, (SELECT COALESCE(SUM(nano_dollars), 0) FROM charges"
+                " WHERE state IN ('sent', 'lost')) FROM balance"
             ).fetchone()
         return spent, open_
 
@@ -294,8 +303,9 @@ class TeacherJournal:
         return charge["state"] == "sent" and lives(self.path, charge["owner"])
 
     def _check_balance(self) -> None:
-        (charged,) = self._db.execute("SELECT charged FROM balance").fetchone()
-        (total,) = self._db.execute("SELECT COALESCE(SUM(nano_dollars), 0) FROM charges").fetchone()
+        charged, total = self._db.execute(
+            "SELECT charged, (SELECT COALESCE(SUM(nano_dollars), 0) FROM charges) FROM balance"
+        ).fetchone()
         if charged != total:
             text = f"its charges come to {total}, its balance says {charged}"
             raise UserError(damaged(self.path, text))

@@ -94,7 +94,8 @@ class _Session:
         self.budget = int(teacher.budget * NANO)
         self.before = sum(answer["finish_reason"] != "error" for answer in known.values())
         self.failed = len(known) - self.before
-        self.failed_now = self.answered = self.in_flight = self.beyond = 0
+        self.answered = self.in_flight = self.beyond = 0
+        self.failed_now = [0, 0]  # by whether they are kept
         self.open_at = 0.0  # of the loop's clock: nothing is sent earlier
         self.settled = asyncio.Event()
         self.rescued: list[dict[str, Any]] = []
@@ -182,7 +183,7 @@ class _Session:
         while True:
             outcome = await self.attempt(transport, key, body, chance)
             if not isinstance(outcome, Outcome):
-                self.count(outcome["finish_reason"] == "error", outcome["text"])
+                self.count(outcome["finish_reason"] == "error", outcome["text"], kept=True)
                 return outcome
             tries[outcome.kind == "rate"] += 1
             most = self.teacher.attempts * (_RATE_TRIES if outcome.kind == "rate" else 1)
@@ -208,14 +209,18 @@ class _Session:
             "completion_tokens": 0, "model": self.teacher.model, "cost": 0.0,
         }  # fmt: skip
 
-    def count(self, failed: bool, reason: str) -> None:
-        """Give up early: when half of all requests failed already, or the first ones all did."""
+    def count(self, failed: bool, reason: str, kept: bool = False) -> None:
+        """Give up early: when half of all requests failed already, or the first ones all did.
+
+        kept: the failure belongs to its request; a few of these in a row say little of the others.
+        """
         self.answered += not failed
         self.failed += failed
-        self.failed_now += failed
+        self.failed_now[kept] += failed
         nothing = not self.answered and not self.before
-        early = nothing and self.failed_now >= 2 * self.teacher.concurrency
-        if failed and (self.failed * 2 > self.total or (early and self.failed_now < self.total)):
+        most = 2 * self.teacher.concurrency
+        early = nothing and (self.failed_now[False] >= most or self.failed_now[True] >= most + 20)
+        if failed and (self.failed * 2 > self.total or (early and self.failed < self.total)):
             self.end(UserError(
                 f"teacher: {self.failed} requests of {self.total} failed, {self.answered} were"
                 f" answered just now (last failure: {one_line(reason)}). Answers are kept; run"
