@@ -10,7 +10,7 @@ of 0.2 million parameters learns to write such problems from thirty of them.
 Faults come from a JSON list (in --faults, or set through `faults` where the server runs inside a
 test): the first entry is used up by the first request, and so on; a request without one is
 answered. An entry (status, bytes, headers) is sent as it stands. Known faults: rate_limit, quota, server_error, drop, garbage, truncated, empty, length,
-refusal, no_usage, context, unauthorized, not_found, no_schema.
+refusal, no_usage, lies, context, unauthorized, not_found, no_schema.
 """
 
 import argparse
@@ -167,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": None, "refusal": "I can not do that."}
         if fault == "length":
             message["content"], reason = text[: len(text) // 2], "length"
+        if fault == "lies":
+            tokens = {"prompt_tokens": -50, "completion_tokens": 3 * 10**9}
         if fault == "no_usage":
             tokens = {}
         choice = {"index": 0, "message": message, "finish_reason": reason}

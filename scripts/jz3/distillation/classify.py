@@ -197,10 +197,8 @@ def _refused(
 def _response(ended: Ended, sent: Sent) -> Outcome:
     value = _parsed(ended.content)
     if not isinstance(value, dict):
-        text = ended.content[:4000].decode("utf-8", "replace")
-        return Outcome(
-            "retry", "unreadable", f"unreadable response: {one_line(text, sent.secret)}", "unknown"
-        )
+        line = one_line(ended.content[:4000].decode("utf-8", "replace"), sent.secret)
+        return Outcome("retry", "unreadable", f"unreadable response: {line}", "unknown")
     choices = value.get("choices")
     if not choices and (found := _error_of(value)):  # a gateway's "200, but"
         code, words = found
@@ -243,9 +241,9 @@ def _response(ended: Ended, sent: Sent) -> Outcome:
         return failure("encoding", f"not a sound text: {text[:200]}")
     if not _same_model(value.get("model"), sent):
         return failure("other_model", f"answered by {model}, asked {sent.model}")
-    text = hide(text, sent.secret)
     return Outcome(
-        "answer", "", text, "usage", finish_reason=end, model=model, usage=usage, response=kept
+        "answer", "", hide(text, sent.secret), "usage", finish_reason=end, model=model,
+        usage=usage, response=kept,
     )  # fmt: skip
 
 
