@@ -346,17 +346,7 @@ def _same_model(model: object, sent: Sent) -> bool:
 def _kept(value: dict[str, Any], sent: Sent) -> str:
     """The response as it is kept: ASCII JSON without the key, at most a million characters."""
     try:
-        text = json.dumps(_hidden(value, sent.secret), ensure_ascii=True)
+        text = json.dumps(value)
     except (ValueError, RecursionError):
         return ""
-    return text if len(text) <= 1_000_000 else ""
-
-
-def _hidden(value: Any, secret: str) -> Any:
-    if isinstance(value, str):
-        return hide(value, secret)
-    if isinstance(value, dict):
-        return {hide(key, secret): _hidden(part, secret) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_hidden(part, secret) for part in value]
-    return value
+    return hide(text, json.dumps(sent.secret)[1:-1]) if len(text) <= 1_000_000 else ""

@@ -104,8 +104,12 @@ class Teacher:
 
     def worst_case(self, body: Body) -> int:
         """The most that a request can cost, in nano-dollars: a token has at least one byte."""
+        return self.worst_of(self.sent(body))
+
+    def worst_of(self, sent: Sent) -> int:
+        """`worst_case` of a request with that size and length."""
         dearest = max(self.input_price, self.cached_price or 0.0)
-        return self._nano(_size(body) * dearest + self.max_tokens * self.output_price)
+        return self._nano(sent.sent * dearest + sent.length * self.output_price)
 
     def price(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
         """The price in nano-dollars, rounded up."""

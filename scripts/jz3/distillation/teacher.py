@@ -16,13 +16,14 @@ import signal
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..io import UserError, rng
 from ..program import Progress, say
 from ..text import shorten
-from .classify import Ended, Outcome, classify, one_line
+from .classify import Ended, Outcome, Sent, classify, one_line
 from .endpoint import Asked, Body, Price, Teacher, answered, api_key, is_loopback, price_of
 from .journal import Busy, OverBudget, TeacherJournal, Unwritable
 from .journal_records import NANO, Answer, Record, answer_of, length_of, request_key
@@ -82,6 +83,18 @@ def say_spent(teacher: Teacher, journal: TeacherJournal, what: str) -> None:
         say(f"{what}: ${spent:.4f} of ${teacher.budget:.2f} used by all jobs{note}")
 
 
+@dataclass(frozen=True)
+class _Request:
+    """A request, with what is worked out of it once. wire: its bytes; worst: nano-dollars."""
+
+    key: str
+    name: str
+    wire: bytes
+    length: int
+    sent: Sent
+    worst: int
+
+
 class _Session:
     """One call of `ask`. Everything here runs in the event loop; the journal is the writer's."""
 
@@ -107,8 +120,10 @@ class _Session:
     async def run(self, missing: list[Asked]) -> dict[str, Answer]:
         """Ask them, `concurrency` at a time; equal bodies are asked once."""
         keys = {request_id: request_key(body) for request_id, body in missing}
-        bodies = {keys[request_id]: (request_id, body) for request_id, body in reversed(missing)}
-        queue = collections.deque((0.0, key) for key in reversed(bodies))
+        requests = {
+            keys[name]: self.request(keys[name], name, body) for name, body in reversed(missing)
+        }
+        queue = collections.deque((0.0, key) for key in reversed(requests))
         answers: dict[str, Answer] = {}
 
         async def worker(transport: Transport) -> None:
@@ -116,7 +131,7 @@ class _Session:
                 due, key = queue.popleft()
                 try:
                     await self.pause(due - time.monotonic())
-                    answers[key] = await self.one(transport, key, *bodies[key])
+                    answers[key] = await self.one(transport, requests[key])
                 except Busy:  # another job asks it: its answer will do
                     queue.append((time.monotonic() + _POLL, key))
                     continue
@@ -131,7 +146,7 @@ class _Session:
                 Transport(self.teacher) as transport,
                 asyncio.TaskGroup() as group,
             ):
-                for _ in range(min(self.teacher.concurrency, len(bodies))):
+                for _ in range(min(self.teacher.concurrency, len(requests))):
                     group.create_task(worker(transport))
         if self.rescued:
             self.rescue()
@@ -143,6 +158,12 @@ class _Session:
         if self.error:
             raise self.error
         return {request_id: answers[key] for request_id, key in keys.items()}
+
+    def request(self, key: str, name: str, body: Body) -> _Request:
+        """Work out what a request needs."""
+        sent = self.teacher.sent(body)
+        wire = json.dumps(body).encode()  # ASCII, so that any text can be sent
+        return _Request(key, name, wire, length_of(body), sent, self.teacher.worst_of(sent))
 
     def end(self, error: BaseException) -> None:
         """Send nothing more; the first error is the one that is told."""
@@ -176,12 +197,12 @@ class _Session:
 
     # ------------------------------------------------------------ one request
 
-    async def one(self, transport: Transport, key: str, request_id: str, body: Body) -> Answer:
+    async def one(self, transport: Transport, request: _Request) -> Answer:
         """Ask one request until it is answered, refused, or out of attempts."""
-        chance = rng(self.teacher.seed, "backoff", request_id)
+        chance = rng(self.teacher.seed, "backoff", request.name)
         tries = collections.Counter[bool]()
         while True:
-            outcome = await self.attempt(transport, key, body, chance)
+            outcome = await self.attempt(transport, request, chance)
             if not isinstance(outcome, Outcome):
                 self.count(outcome["finish_reason"] == "error", outcome["text"], kept=True)
                 return outcome
@@ -201,9 +222,9 @@ class _Session:
                 " teacher.base_url and the network. What was answered before is kept."
             )
         if outcome.kind == "unreadable":  # each try may have been billed: not again by itself
-            await self.keep(key, body, outcome, None, 0)
+            await self.keep(request, outcome, None, 0)
         self.count(True, outcome.text)
-        say(f"teacher: request {request_id} failed: {outcome.text}")
+        say(f"teacher: request {request.name} failed: {outcome.text}")
         return {
             "text": outcome.text, "finish_reason": "error", "prompt_tokens": 0,
             "completion_tokens": 0, "model": self.teacher.model, "cost": 0.0,
@@ -228,36 +249,35 @@ class _Session:
             ))  # fmt: skip
 
     async def attempt(
-        self, transport: Transport, key: str, body: Body, chance: random.Random
+        self, transport: Transport, request: _Request, chance: random.Random
     ) -> Answer | Outcome:
         """Reserve, send, settle: an answer, or an outcome that is none. Raises UserError, Busy."""
-        charge = await self.reserve(key, body, chance)
+        charge = await self.reserve(request, chance)
         if not isinstance(charge, int):
             return answer_of(charge)
-        worst = self.teacher.worst_case(body)
         self.in_flight += 1
         try:
             try:
-                await self.take_turn(transport, body)
+                await self.take_turn(request)
             except BaseException:
                 await self.writer.do(lambda journal: journal.release(charge))
                 raise
-            ended = await transport.send(body)
-            outcome = classify(ended, self.teacher.sent(body))
+            ended = await transport.send(request.wire)
+            outcome = classify(ended, request.sent)
             self.heed(ended)
-            return await self.enter(key, body, outcome, charge, worst)
+            return await self.enter(request, outcome, charge)
         finally:
             self.in_flight -= 1
             self.settled.set()
 
-    async def enter(
-        self, key: str, body: Body, outcome: Outcome, charge: int, worst: int
-    ) -> Answer | Outcome:
+    async def enter(self, request: _Request, outcome: Outcome, charge: int) -> Answer | Outcome:
         """Put the end of a request into the journal."""
-        price = self.teacher.cost(outcome.usage, worst) if outcome.billed == "usage" else worst
+        price = request.worst
+        if outcome.billed == "usage":
+            price = self.teacher.cost(outcome.usage, price)
         if outcome.action in ("answer", "failure"):
             price = 0 if outcome.billed == "none" else price
-            answer = await self.keep(key, body, outcome, charge, price)
+            answer = await self.keep(request, outcome, charge, price)
             if outcome.usage and outcome.usage.beyond:
                 self.overrun(outcome.usage.beyond)
             return answer
@@ -272,25 +292,25 @@ class _Session:
         return outcome
 
     async def keep(
-        self, key: str, body: Body, outcome: Outcome, charge: int | None, price: int
+        self, request: _Request, outcome: Outcome, charge: int | None, price: int
     ) -> Answer:
         """Keep an answer or a failure. A journal that takes nothing more ends the job, not it."""
         usage = outcome.usage
         record: Record = {
-            "body": json.dumps(body, sort_keys=True), "response": outcome.response,
+            "body": request.wire.decode(), "response": outcome.response,
             "text": outcome.text, "finish_reason": outcome.finish_reason,
-            "failure": outcome.kind, "length": length_of(body),
+            "failure": outcome.kind, "length": request.length,
             "prompt_tokens": usage.prompt if usage else 0,
             "completion_tokens": usage.completion if usage else 0,
             "model": outcome.model or self.teacher.model, "nano_dollars": price,
         }  # fmt: skip
         try:
             if charge is None:
-                await self.writer.do(lambda journal: journal.put(key, record))
+                await self.writer.do(lambda journal: journal.put(request.key, record))
             else:
-                await self.writer.do(lambda journal: journal.keep(key, record, charge))
+                await self.writer.do(lambda journal: journal.keep(request.key, record, charge))
         except Unwritable as error:
-            self.rescued.append({"key": key, "record": record, "charge": charge})
+            self.rescued.append({"key": request.key, "record": record, "charge": charge})
             self.end(error)
         return answer_of(record)
 
@@ -319,12 +339,13 @@ class _Session:
 
     # ------------------------------------------------------------ when to send
 
-    async def reserve(self, key: str, body: Body, chance: random.Random) -> int | Record:
+    async def reserve(self, request: _Request, chance: random.Random) -> int | Record:
         """Claim a request, once the teacher takes requests and the budget allows it."""
-        worst, length = self.teacher.worst_case(body), length_of(body)
 
         def begin(journal: TeacherJournal) -> int | Record | float:
-            return journal.paused() or journal.begin(key, worst, self.budget, length)
+            return journal.paused() or journal.begin(
+                request.key, request.worst, self.budget, request.length
+            )
 
         while True:
             now = asyncio.get_running_loop().time()
@@ -335,7 +356,7 @@ class _Session:
                 found = await self.writer.do(begin, sends=True)
             except OverBudget as error:
                 if not self.in_flight and not error.shared:
-                    raise await self.used_up(worst) from None
+                    raise await self.used_up(request.worst) from None
                 self.settled.clear()  # what those under way do not use may suffice
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.settled.wait(), _POLL)
@@ -359,12 +380,12 @@ class _Session:
             + (f" `python scripts/journal.py list {self.path}` shows them." if open_ else "")
         )
 
-    async def take_turn(self, transport: Transport, body: Body) -> None:
+    async def take_turn(self, request: _Request) -> None:
         """Wait for a place under the limits per minute, of all jobs together."""
         teacher = self.teacher
         if not teacher.requests_per_minute and not teacher.tokens_per_minute:
             return
-        tokens = self.teacher.sent(body).sent / 4 + teacher.max_tokens
+        tokens = request.sent.sent / 4 + request.length
 
         def turn(journal: TeacherJournal) -> float:
             return max(

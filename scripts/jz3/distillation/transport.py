@@ -1,6 +1,5 @@
 """One POST to an OpenAI-compatible endpoint: how it ended, never an exception."""
 
-import json
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,7 +7,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from .classify import Ended
-from .endpoint import Body, Teacher, is_loopback
+from .endpoint import Teacher, is_loopback
 
 LARGEST = 16_000_000  # bytes of a response that are read
 
@@ -39,10 +38,9 @@ class Transport:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def send(self, body: Body) -> Ended:
-        """Ask for a chat completion."""
-        data = json.dumps(body).encode()  # ASCII, so that any text can be sent
-        return await self.call("POST", "/chat/completions", data)
+    async def send(self, wire: bytes) -> Ended:
+        """Ask for a chat completion; wire: the request's body."""
+        return await self.call("POST", "/chat/completions", wire)
 
     async def call(
         self, method: str, path: str, data: Any = None, content_type: str = "application/json"
