@@ -86,7 +86,7 @@ class Account(RuleBasedStateMachine):
             "finish_reason": outcome.finish_reason, "length": 100, "prompt_tokens": 1,
             "completion_tokens": 1, "model": "m", "nano_dollars": price,
         }  # fmt: skip
-        self.jobs[job].keep(request_key(body), record, charge)
+        self.jobs[job].keep_record(request_key(body), record, charge)
         self.answered.add(number)
         self.known += price - worst
 

@@ -181,7 +181,7 @@ def filled(path, count=60):
     with TeacherJournal(path) as journal:
         for k in range(count):
             charge = journal.begin(f"key {k:03}", 100, NANO)
-            journal.keep(f"key {k:03}", record(text=f"text {k} " * 900), charge)
+            journal.keep_record(f"key {k:03}", record(text=f"text {k} " * 900), charge)
         journal.begin("open", 70, NANO)
     return path
 
@@ -255,7 +255,7 @@ def test_a_changed_charge_is_noticed(tmp_path):
 def test_what_is_only_in_the_log_is_salvaged_too(tmp_path):
     with TeacherJournal(tmp_path / "j") as journal:
         charge = journal.begin("key", 100, NANO)
-        journal.keep("key", record(), charge)
+        journal.keep_record("key", record(), charge)
         shutil.copy(tmp_path / "j", tmp_path / "copy")
         shutil.copy(tmp_path / "j-wal", tmp_path / "copy-wal")
     os.truncate(tmp_path / "copy", 0)

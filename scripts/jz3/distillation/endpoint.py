@@ -14,7 +14,8 @@ from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from ..io import UserError, did_you_mean, digest
-from .classify import Sent, Usage
+from ..text import shorten
+from .classify import Outcome, Sent, Usage
 from .journal import TeacherJournal
 from .journal_records import NANO, Answer, answer_of, length_of, request_key, serves
 
@@ -178,3 +179,26 @@ def answered(
         else:
             done[request_id] = answer_of(record)
     return done, missing
+
+
+def stopped(teacher: Teacher, outcome: Outcome) -> str:
+    """The line on an outcome that would meet every request."""
+    text, where = outcome.text, teacher.base_url
+    if outcome.kind == "quota":
+        return f"teacher: the account's quota is used up: {text}"
+    if outcome.kind == "key":  # the server's own message may quote the key
+        return (
+            f"teacher: the key in OPENAI_API_KEY is refused by {where} ({text}); check the key and"
+            " its rights."
+        )
+    if outcome.kind == "model":
+        return (
+            f'teacher: no model "{teacher.model}" at {where}: {text}; check teacher.model and'
+            " teacher.base_url."
+        )
+    hint = {
+        "request": "", "schema": " This endpoint takes no JSON schema: set teacher.structured to"
+        " false.", "max_tokens": " Set the teacher's length_parameter to max_completion_tokens.",
+        "max_completion_tokens": " Set the teacher's length_parameter to max_tokens.",
+    }.get(outcome.kind, f" Take {outcome.kind} out of the teacher's send.")  # fmt: skip
+    return shorten(f"teacher: request refused by {where}: {text}.{hint}", 500)

@@ -249,7 +249,20 @@ class TeacherJournal:
         """Settle a charge at `price`, for a request that is going to be asked again."""
         self._change(charge, "paid", price)
 
-    def keep(self, key: str, record: Record, charge: int) -> None:
+    def keep(
+        self, key: str, body: Any, response: str, answer: Answer, charge: int, price: int
+    ) -> None:
+        """Keep an answer and settle its charge at `price` (nano-dollars), both or neither."""
+        record: Record = {
+            "body": json.dumps(body), "response": response, "text": answer["text"],
+            "finish_reason": answer["finish_reason"], "failure": "", "length": length_of(body),
+            "prompt_tokens": answer["prompt_tokens"],
+            "completion_tokens": answer["completion_tokens"], "model": answer["model"],
+            "nano_dollars": price,
+        }  # fmt: skip
+        self.keep_record(key, record, charge)
+
+    def keep_record(self, key: str, record: Record, charge: int) -> None:
         """Keep a record and settle its charge at the record's price, both or neither."""
         with self.transaction():
             self.put(key, record)

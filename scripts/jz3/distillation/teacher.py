@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..io import UserError, rng
 from ..program import Progress, say
-from ..text import shorten
 from .classify import Ended, Outcome, Sent, classify, one_line
-from .endpoint import Asked, Body, Price, Teacher, answered, api_key, is_loopback, price_of
+from .endpoint import Asked, Body, Price, Teacher, answered, api_key, is_loopback, price_of, stopped
 from .journal import Busy, OverBudget, TeacherJournal, Unwritable
 from .journal_records import NANO, Answer, Record, answer_of, length_of, request_key
 from .journal_writer import JournalWriter
@@ -288,7 +287,7 @@ class _Session:
         else:
             await self.writer.do(lambda journal: journal.pay(charge, price))
         if outcome.action == "stop":
-            raise UserError(_stopped(self.teacher, outcome))
+            raise UserError(stopped(self.teacher, outcome))
         return outcome
 
     async def keep(
@@ -308,7 +307,9 @@ class _Session:
             if charge is None:
                 await self.writer.do(lambda journal: journal.put(request.key, record))
             else:
-                await self.writer.do(lambda journal: journal.keep(request.key, record, charge))
+                await self.writer.do(
+                    lambda journal: journal.keep_record(request.key, record, charge)
+                )
         except Unwritable as error:
             self.rescued.append({"key": request.key, "record": record, "charge": charge})
             self.end(error)
@@ -412,26 +413,3 @@ class _Session:
                 await asyncio.wait_for(self.stop.wait(), seconds)
         if self.error:
             raise self.error
-
-
-def _stopped(teacher: Teacher, outcome: Outcome) -> str:
-    """The line on an outcome that would meet every request."""
-    text, where = outcome.text, teacher.base_url
-    if outcome.kind == "quota":
-        return f"teacher: the account's quota is used up: {text}"
-    if outcome.kind == "key":  # the server's own message may quote the key
-        return (
-            f"teacher: the key in OPENAI_API_KEY is refused by {where} ({text}); check the key and"
-            " its rights."
-        )
-    if outcome.kind == "model":
-        return (
-            f'teacher: no model "{teacher.model}" at {where}: {text}; check teacher.model and'
-            " teacher.base_url."
-        )
-    hint = {
-        "request": "", "schema": " This endpoint takes no JSON schema: set teacher.structured to"
-        " false.", "max_tokens": " Set the teacher's length_parameter to max_completion_tokens.",
-        "max_completion_tokens": " Set the teacher's length_parameter to max_tokens.",
-    }.get(outcome.kind, f" Take {outcome.kind} out of the teacher's send.")  # fmt: skip
-    return shorten(f"teacher: request refused by {where}: {text}.{hint}", 500)
