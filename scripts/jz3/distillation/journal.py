@@ -57,7 +57,7 @@ class OverBudget(Exception):
 
 
 class Busy(Exception):
-    """Another living job is asking for the same at this moment."""
+    """Another living job, or a batch ("batch"), is asking for the same at this moment."""
 
 
 class Unwritable(Exception):
@@ -191,10 +191,13 @@ class TeacherJournal:
 
     # ------------------------------------------------------------ charges, which are claims too
 
-    def begin(self, key: str, worst: int, budget: int, length: int = 0) -> int | Record:
+    def begin(
+        self, key: str, worst: int, budget: int, length: int = 0, state: str = "sent"
+    ) -> int | Record:
         """Claim a request and enter its worst case (nano-dollars): the charge's number.
 
-        A record, where one serves by now. Raises Busy where another living job is asking the same,
+        A record, where one serves by now. state: "batch" for a part of one, which is nobody's claim
+        and ends with the batch. Raises Busy where another living job, or a batch, asks the same,
         and OverBudget where all charges would come to more than `budget`; nothing is entered then.
         """
         owner = self.owner
@@ -202,15 +205,18 @@ class TeacherJournal:
             record = self.record(key)
             if record is not None and serves(record, length):
                 return record
-            for (other,) in db.execute(
-                "SELECT DISTINCT owner FROM charges WHERE key = ? AND state = 'sent'", (key,)
-            ):
+            for other, held in db.execute(
+                "SELECT DISTINCT owner, state FROM charges"
+                " WHERE key = ? AND state IN ('sent', 'batch')", (key,),
+            ).fetchall():  # fmt: skip
+                if held == "batch":
+                    raise Busy("batch")
                 if other != owner and lives(self.path, other):
                     raise Busy
             (spent,) = db.execute("SELECT charged FROM balance").fetchone()
             if worst > 0 and spent + worst > budget:
                 raise OverBudget(self._others_live(db))
-            return self.enter(key, "sent", worst, owner, int(time.time()))
+            return self.enter(key, state, worst, owner, int(time.time()))
 
     def enter(self, key: str, state: str, nano_dollars: int, owner: str, made: int) -> int:
         """Enter a charge as it is; return its number. Inside a `transaction`."""
@@ -291,12 +297,12 @@ class TeacherJournal:
         with self._errors():
             spent, open_ = self._db.execute(
                 "SELECT charged, (SELECT COALESCE(SUM(nano_dollars), 0) FROM charges"
-                " WHERE state IN ('sent', 'lost')) FROM balance"
+                " WHERE state IN ('sent', 'batch', 'lost')) FROM balance"
             ).fetchone()
         return spent, open_
 
-    def charges(self, states: Iterable[str] = ("sent", "lost")) -> list[Charge]:
-        """Charges in these states; "sent" ones of a living job are under way."""
+    def charges(self, states: Iterable[str] = ("sent", "batch", "lost")) -> list[Charge]:
+        """Charges in these states; see `under_way`."""
         names = ("id", "key", "owner", "state", "nano_dollars", "made")
         wanted = tuple(states)
         with self._errors():
@@ -311,9 +317,14 @@ class TeacherJournal:
             found.append(dict(zip(names, row, strict=True)))
         return found
 
+    def other_lives(self, owner: str) -> bool:
+        """Whether a job of that name, other than this one, still lives."""
+        return owner != self.owner and lives(self.path, owner)
+
     def under_way(self, charge: Charge) -> bool:
-        """Whether the job that made a charge still lives."""
-        return charge["state"] == "sent" and lives(self.path, charge["owner"])
+        """Whether a charge belongs to a batch, or to a job that still lives."""
+        state, owner = charge["state"], charge["owner"]
+        return state == "batch" or (state == "sent" and lives(self.path, owner))
 
     def _check_balance(self) -> None:
         charged, total = self._db.execute(
@@ -362,17 +373,17 @@ class TeacherJournal:
     # ------------------------------------------------------------ batches
 
     def batches(self) -> dict[str, dict[str, Any]]:
-        """Batches handed to the provider and not yet taken in, by the provider's number."""
+        """Batches noted and not yet taken in, by our name for them."""
         with self._errors():
             rows = self._db.execute("SELECT id, record FROM batches").fetchall()
         return {number: json.loads(record) for number, record in rows}
 
-    def set_batch(self, number: str, record: dict[str, Any] | None) -> None:
+    def set_batch(self, name: str, record: dict[str, Any] | None) -> None:
         """Keep a batch, or drop it (None)."""
         with self.transaction() as db:
-            db.execute("DELETE FROM batches WHERE id = ?", (number,))
+            db.execute("DELETE FROM batches WHERE id = ?", (name,))
             if record is not None:
-                db.execute("INSERT INTO batches VALUES (?, ?)", (number, json.dumps(record)))
+                db.execute("INSERT INTO batches VALUES (?, ?)", (name, json.dumps(record)))
 
     # ------------------------------------------------------------ file
 

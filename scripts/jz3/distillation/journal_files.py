@@ -12,12 +12,13 @@ from typing import Any
 
 from ..io import UserError
 from .journal import TeacherJournal
+from .journal_layout import STATES
 from .journal_records import Record, charge_sum, checksum, serves
 
 
 def export(journal: TeacherJournal, path: Path) -> tuple[int, int]:
     """Write records and charges as JSON lines; return how many of each."""
-    charges = journal.charges(("sent", "lost", "paid", "settled"))
+    charges = journal.charges(STATES)
     records = 0
     with path.open("w", encoding="utf-8") as stream:
         for key, record in journal.records():
@@ -35,10 +36,7 @@ def bring_in(journal: TeacherJournal, path: Path) -> tuple[int, int]:
     journal knows (of the same request, job and time). Raises UserError naming a line at fault.
     """
     records = charges = 0
-    known = {
-        (charge["key"], charge["owner"], charge["made"])
-        for charge in journal.charges(("sent", "lost", "paid", "settled"))
-    }
+    known = {(charge["key"], charge["owner"], charge["made"]) for charge in journal.charges(STATES)}
     with journal.transaction(), path.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, 1):
             try:
@@ -53,7 +51,7 @@ def bring_in(journal: TeacherJournal, path: Path) -> tuple[int, int]:
                 charge = value["charge"]
                 if (charge["key"], charge["owner"], charge["made"]) in known:
                     continue
-                state = "lost" if charge["state"] == "sent" else charge["state"]
+                state = "lost" if charge["state"] in ("sent", "batch") else charge["state"]
                 journal.enter(
                     charge["key"], state, charge["nano_dollars"], charge["owner"], charge["made"]
                 )
@@ -91,7 +89,7 @@ def salvage(path: Path, output: Path) -> tuple[int, int]:
         elif (
             len(row) == 7
             and row[6] == charge_sum(number, *row[1:6])
-            and (number not in charges or charges[number][2] in ("sent", "lost"))
+            and (number not in charges or charges[number][2] in ("sent", "batch", "lost"))
         ):
             charges[number] = row[1:6]
     if not records and not charges:
@@ -101,7 +99,7 @@ def salvage(path: Path, output: Path) -> tuple[int, int]:
             journal.put(key, json.loads(record))
         for key, owner, state, nano_dollars, made in charges.values():
             journal.enter(
-                key, "lost" if state == "sent" else state, nano_dollars, owner, made
+                key, "lost" if state in ("sent", "batch") else state, nano_dollars, owner, made
             )  # fmt: skip
     return len(records), len(charges)
 

@@ -10,15 +10,17 @@ from ..io import UserError
 
 VERSION = 2  # of the file's layout, in PRAGMA user_version
 
+STATES = ("sent", "batch", "lost", "paid", "settled")
+
 TABLES = """
 CREATE TABLE answers (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, record TEXT NOT NULL, checksum TEXT NOT NULL);
 CREATE TABLE charges (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, owner TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('sent', 'lost', 'paid', 'settled')),
+    state TEXT NOT NULL CHECK (state IN ('sent', 'batch', 'lost', 'paid', 'settled')),
     nano_dollars INTEGER NOT NULL CHECK (nano_dollars >= 0), made INTEGER NOT NULL,
     checksum TEXT NOT NULL);
-CREATE INDEX sent ON charges (key) WHERE state = 'sent';
+CREATE INDEX under_way ON charges (key) WHERE state IN ('sent', 'batch');
 CREATE TABLE balance (one INTEGER PRIMARY KEY CHECK (one = 1), charged INTEGER NOT NULL);
 CREATE TABLE pace (name TEXT PRIMARY KEY, next REAL NOT NULL);
 CREATE TABLE batches (id TEXT PRIMARY KEY, record TEXT NOT NULL);

@@ -131,7 +131,13 @@ class _Session:
                 try:
                     await self.pause(due - time.monotonic())
                     answers[key] = await self.one(transport, requests[key])
-                except Busy:  # another job asks it: its answer will do
+                except Busy as busy:  # another job asks it: its answer will do
+                    if str(busy) == "batch":
+                        self.end(UserError(
+                            "teacher: a batch under way asks some of the same; let the teacher ask"
+                            " in batches until it is taken in (its batch key), and run again."
+                        ))  # fmt: skip
+                        return
                     queue.append((time.monotonic() + _POLL, key))
                     continue
                 except (UserError, Unwritable) as error:

@@ -42,11 +42,9 @@ class Transport:
         """Ask for a chat completion; wire: the request's body."""
         return await self.call("POST", "/chat/completions", wire)
 
-    async def call(
-        self, method: str, path: str, data: Any = None, content_type: str = "application/json"
-    ) -> Ended:
-        """Any call below the base URL."""
-        headers = {"Content-Type": content_type} if isinstance(data, bytes) else {}
+    async def call(self, method: str, path: str, data: Any = None, limit: int = LARGEST) -> Ended:
+        """Any call below the base URL; data: JSON as bytes, or a form; limit: bytes of response."""
+        headers = {"Content-Type": "application/json"} if isinstance(data, bytes) else {}
         try:
             async with self._session.request(
                 method, self.url + path, data=data, headers=headers, proxy=self.proxy,
@@ -55,8 +53,8 @@ class Transport:
                 content = bytearray()
                 async for part in response.content.iter_any():
                     content += part
-                    if len(content) > LARGEST:
-                        return Ended(fault="oversized", detail=f"over {LARGEST:,} bytes")
+                    if len(content) > limit:
+                        return Ended(fault="oversized", detail=f"over {limit:,} bytes")
                 return Ended(response.status, dict(response.headers), bytes(content))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError,
                 aiohttp.InvalidURL) as error:  # fmt: skip
