@@ -8,6 +8,7 @@ and sent again.
 """
 
 import asyncio
+import collections
 import json
 import secrets
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from ..program import Progress, say
 from .classify import Ended, classify, one_line
 from .endpoint import Asked, Body, Teacher, answered, stopped
 from .journal import Busy, OverBudget, TeacherJournal
-from .journal_records import Answer, Record, length_of, request_key
+from .journal_records import NANO, Answer, Record, length_of, request_key
 from .transport import Transport
 
 ENDPOINT = "/v1/chat/completions"
@@ -61,12 +62,13 @@ class _Batches:
     ):  # fmt: skip
         self.teacher, self.journal, self.requests = teacher, journal, requests
         self.poll, self.bar = poll, bar
-        self.budget = int(teacher.budget * 1_000_000_000)
+        self.budget = int(teacher.budget * NANO)
+        self.rounds: collections.Counter[str] = collections.Counter()
 
     async def run(self) -> None:
         """Take in what is noted, send what is missing, until nothing is."""
         async with Transport(self.teacher) as self.transport:
-            for _ in range(_ROUNDS + 1):
+            while True:
                 await self.find_again()
                 while noted := self.journal.batches():
                     for name, note in noted.items():
@@ -74,7 +76,10 @@ class _Batches:
                             break
                     else:
                         await asyncio.sleep(self.poll)
-                missing = answered(self.requests, self.journal)[1]
+                missing = [
+                    (name, body) for name, body in answered(self.requests, self.journal)[1]
+                    if self.rounds[request_key(body)] < _ROUNDS
+                ]  # fmt: skip
                 if not missing:
                     return
                 for part in _parts(missing):
@@ -126,7 +131,7 @@ class _Batches:
             if charges:
                 note = {"id": "", "owner": self.journal.owner, "charges": charges}
                 self.journal.set_batch(name, note)
-        if not charges and not over:
+        if not charges and (not over or self.journal.batches()):
             await asyncio.sleep(self.poll)
             return
         if not charges:
@@ -148,6 +153,7 @@ class _Batches:
             await self.find_again()  # made or not: nothing stays charged for nothing
             raise
         self.journal.set_batch(name, note | {"id": batch["id"]})
+        self.rounds.update(charges.keys())
         say(f"teacher: batch {batch['id']} of {len(charges)} requests is on its way")
 
     async def look(self, name: str, note: dict[str, Any]) -> bool:
