@@ -119,7 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def ask(server, path, count, **change):
-    asked = replace(TEACHER, base_url=server.base_url, **change)
+    return ask_at(server.base_url, path, count, **change)
+
+
+def ask_at(base_url, path, count, **change):
+    asked = replace(TEACHER, base_url=base_url, **change)
     requests = [(f"r{k}", asked.body(f"r{k}", f"prompt {k}", [])) for k in range(count)]
     with TeacherJournal(path) as journal:
         return batches.ask(asked, requests, journal, poll=0.02)
@@ -189,8 +193,8 @@ def test_the_budget_holds_for_batches(tmp_path):
 
 def test_after_a_kill_the_batch_goes_on_by_its_number(tmp_path):
     with BatchServer(["waits"]) as server:
-        context = multiprocessing.get_context("fork")
-        job = context.Process(target=ask, args=(server, tmp_path / "j", 8))
+        context = multiprocessing.get_context("forkserver")
+        job = context.Process(target=ask_at, args=(server.base_url, tmp_path / "j", 8))
         job.start()
         deadline = time.monotonic() + 20
         while not server.looks and time.monotonic() < deadline:
