@@ -103,6 +103,7 @@ rule filter_problems:
     input:
         problems=of(layout.corpus_shards, "corpus"),
         benchmarks=layout.decontaminated(),
+        earlier=of(layout.corpora_before, "corpus"),
     output:
         problems=ensure("<results>/synthesis/{corpus}/problems.parquet", non_empty=True),
         rejected=ensure("<results>/synthesis/{corpus}/rejected.parquet", non_empty=True),
@@ -121,7 +122,7 @@ rule filter_problems:
         seed=experiment.seed,
     shell:
         "python scripts/filter_problems.py --problems {input.problems:q}"
-        " --benchmarks {input.benchmarks:q} --seed {params.seed}"
+        " --benchmarks {input.benchmarks:q} --earlier {input.earlier:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --code {params.code:q} --output {output.problems:q}"
         " --rejected {output.rejected:q} --report {output.report:q} --log {log:q}"
 

@@ -5,8 +5,9 @@ of millions of problems needs memory for its questions only.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from jz3 import io, program
 from jz3.records import BENCHMARK, PROBLEMS
@@ -14,27 +15,30 @@ from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
 
 if TYPE_CHECKING:
-    from jz3.synthesis.filters import FilterRow
+    from jz3.synthesis.filters import Row, Verdict
 
-CHECKED: tuple[Literal["status", "duplicate_of", "contaminated_by"], ...] = (
-    "status", "duplicate_of", "contaminated_by",
+READ = (
+    "problem_id", "source", "level", "prompt", "question", "solution", "answer", "finish_reason",
+    "parsed", "executed", "answer_agrees", "status",
 )  # fmt: skip
 
 
 def main(options: argparse.Namespace) -> None:
     """Check, write both tables and the report, then complain if nothing was kept."""
-    from jz3.synthesis.filters import apply_filters
+    from jz3.synthesis.filters import judge
 
-    rows = [row for path in options.problems for row in light_rows(path)]
     questions = [
         (f"{row['benchmark']}:{row['problem_id']}", row["question"])
         for path in options.benchmarks
         for row in io.read_rows(path, BENCHMARK)
     ]
-    funnel = apply_filters(rows, questions, options.recipe, options.seed)
-    inputs = [*options.problems, *options.benchmarks]
-    origin = program.origin(__file__, options, inputs)
-    write_split(options, rows, origin)
+    earlier = [
+        (row["problem_id"], row["question"]) for path in options.earlier for row in rows_of(path)
+    ]
+    shards = (rows_of(path) for path in options.problems)
+    verdicts, funnel = judge(shards, questions, options.recipe, options.seed, earlier)
+    inputs = [*options.problems, *options.benchmarks, *options.earlier]
+    write_split(options, verdicts, program.origin(__file__, options, inputs))
     io.write_json(options.report, funnel)
     for name, step in funnel["filters"].items():
         program.say(f"{name}: {step['in']} in, {step['rejected']} rejected, {step['out']} out")
@@ -47,20 +51,14 @@ def main(options: argparse.Namespace) -> None:
         )
 
 
-def light_rows(path: Path) -> "list[FilterRow]":
-    """The columns that the filters look at; of a solution only whether there is one."""
-    import pyarrow.compute as pc
-
-    table = io.read_table(path, PROBLEMS)
-    solution = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(table["solution"]), 0, 1)
-    columns = ("problem_id", "question", "answer", "finish_reason", "parsed", "executed",
-               "answer_agrees", *CHECKED)  # fmt: skip
-    rows: list[FilterRow] = table.select(columns).append_column("solution", solution).to_pylist()
-    return rows
+def rows_of(path: Path) -> "Iterator[Row]":
+    """Rows of a table with the columns that the filters look at, some thousand at a time."""
+    for batch in io.read_table(path, PROBLEMS).select(READ).to_batches(max_chunksize=10_000):
+        yield from batch.to_pylist()
 
 
 def write_split(
-    options: argparse.Namespace, rows: "list[FilterRow]", origin: dict[str, Any]
+    options: argparse.Namespace, verdicts: "list[Verdict]", origin: dict[str, Any]
 ) -> None:
     """Write the kept and the rejected rows, in the order of the shards."""
     import pyarrow as pa
@@ -72,13 +70,13 @@ def write_split(
     ):
         for path in options.problems:
             table = io.read_table(path, PROBLEMS)
-            part = rows[start : start + table.num_rows]
+            part = verdicts[start : start + table.num_rows]
             start += table.num_rows
-            for name in CHECKED:
-                values = pa.array([row[name] for row in part], PROBLEMS.field(name).type)
+            for name in ("status", "duplicate_of", "contaminated_by"):
+                values = pa.array([getattr(v, name) for v in part], PROBLEMS.field(name).type)
                 place = table.column_names.index(name)
                 table = table.set_column(place, PROBLEMS.field(name), values)
-            kept = [row["status"] == "kept" for row in part]
+            kept = [verdict.status == "kept" for verdict in part]
             keep(table.filter(pa.array(kept, pa.bool_())))
             reject(table.filter(pa.array([not k for k in kept], pa.bool_())))
 
@@ -91,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     )
     arguments.add_argument(
         "--benchmarks", type=Path, nargs="*", default=[], help="tables of test splits"
+    )
+    arguments.add_argument(
+        "--earlier", type=Path, nargs="*", default=[], help="tables whose problems none may copy"
     )
     arguments.add_argument("--output", type=Path, required=True, help="table of the problems kept")
     arguments.add_argument("--rejected", type=Path, required=True, help="table of the others")

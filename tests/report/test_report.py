@@ -485,6 +485,7 @@ def test_card_and_plot_programs(run, tmp_path):
         "--recipe", json.dumps({
                 "corpus": "cot", "mode": "cot", "synthesizer": "boosted", "prompts": 4, "shards": 1,
                 "sampling": {"temperature": 0.7, "top_p": 1.0, "max_new_tokens": 9}, "filters": [],
+                "unlike": [],
             }),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,9 @@ MISTAKES = [
     ({"teacher.serve.source": "qwen"}, 'teacher.serve.source: there is no "qwen" in sources.', "Known: smollm2_135m_gguf"),
     ({"teacher.model": "gpt-5"}, 'teacher.prices: no price for "gpt-5".', "Add its entry."),
     ({"compute.generation": "vlm"}, 'compute.generation: "vlm" is not one of transformers, vllm.', 'mean "vllm"?'),
-    ({"corpora.cot.filters": ["duplicates"]}, 'corpora.cot.filters.0: "duplicates" is not one of', 'mean "duplicate"?'),
+    ({"corpora.cot.filters": ["duplicates"]}, 'corpora.cot.filters.0: "duplicates" is not one of', 'mean "near_duplicate"?'),
+    ({"corpora.cot.unlike": ["tool"]}, "corpora.cot.unlike: is filtered after itself (cot -> tool -> cot)", "take one out."),
+    ({"corpora.cot.unlike": ["tol"]}, 'corpora.cot.unlike: there is no "tol" in corpora.', 'mean "tool"?'),
     ({"benchmarks.asdiv.splits.validation": {"generator": "word_problems", "problems": 1}}, 'benchmarks.asdiv.splits: "validation" is not one of train, test.', ""),
     ({"models.My-Model": {"base": "smollm2_135m", "template": "chat"}}, 'models: "My-Model" is not a name', "(lower case, digits, underscores)"),
     # nesting

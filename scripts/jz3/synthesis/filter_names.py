@@ -9,9 +9,21 @@ from .. import io
 LIMITS = {
     "parsed": "",
     "complete": "",
+    "asks": "",
+    "self_contained": "",
+    "single": "",
+    "language": "",
+    "length": "words of a question at most; a solution may have six times as many",
+    "repetition": "share of runs of twelve words that may repeat earlier ones",
+    "markers": "",
+    "encoding": "",
+    "refusal": "",
+    "latex": "",
+    "personal_data": "",
     "executed": "",
     "answer_agrees": "",
-    "duplicate": "",
+    "near_duplicate": "",
+    "template_duplicate": "problems kept of one template, its numbers apart",
     "contaminated": "",
 }
 

@@ -1,262 +1,200 @@
-"""Which synthetic problems are kept: whole, executed, new, and not from a test set.
+"""Which synthetic problems are kept: well formed, executed, new, and not from a test set.
 
-The paper names the filter against test sets without its method; the release has none. Ours:
-duplicates by exact Jaccard similarity of word shingles, found through MinHash (Broder 1997);
-contamination by n-grams of words shared with a test question. A question is cut into words once
-for both.
+The paper names the filter against test sets without its method; the release has none. What is
+filtered, and in which order, a corpus's configuration says. A filter either checks one problem at a
+time (most of them in `quality`), or compares all that are left (`duplicates`, `contamination`).
+
+Every row is looked at once, in batches; of a row that comes so far only its question, its worth and
+its verdict are held. Filters of one problem do not depend on each other: a row leaves at the first
+of the configured ones that rejects it, wherever comparisons stand between them.
 """
 
-import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
+from .. import quality
+from ..quality import Written
 from .filter_names import named
 
-_WORD = re.compile(r"[^\W_]+")
-_SHORTEST = 3  # words; a shorter test question says nothing by being contained
-_ROWS_PER_BAND = 4  # at similarity 0.7 and 128 permutations, 2 pairs in 10,000 are missed
-_TOGETHER = 100_000  # questions hashed at once
-
-
-def words(text: str) -> list[str]:
-    """The words and numbers of a text, in lower case and compatibility form."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
-
-
-def shingles(tokens: Sequence[str], size: int) -> frozenset[str]:
-    """All runs of `size` words; a shorter text is one shingle."""
-    if len(tokens) <= size:
-        return frozenset([" ".join(tokens)])
-    return frozenset(" ".join(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
-
-
-def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Shared shingles over all shingles of two texts."""
-    both = len(one & other)
-    return both / (len(one) + len(other) - both)
-
-
-# ---------------------------------------------------------------- duplicates
-
-
-def find_duplicates(
-    ids: Sequence[str],
-    texts: Sequence[str],
-    *,
-    similarity: float,
-    shingle: int,
-    permutations: int,
-    seed: int,
-) -> dict[str, str]:
-    """Map each duplicate's id to the id it duplicates.
-
-    `texts` are words joined by spaces. Taken in the order of their ids, a text is kept unless its
-    Jaccard similarity to one kept before reaches `similarity`; the first such is what it
-    duplicates. So the smallest id stays, and the order of the rows plays no part.
-    """
-    order = sorted(range(len(ids)), key=lambda row: ids[row])
-    first_of: dict[str, int] = {}
-    alike: dict[int, int] = {}  # exact copies, and the row they copy
-    for row in order:
-        if first_of.setdefault(texts[row], row) != row:
-            alike[row] = first_of[texts[row]]
-    distinct = list(first_of.values())
-    near = _near_duplicates(
-        [texts[row] for row in distinct], similarity, shingle, permutations, seed
-    )
-    nearest = {distinct[a]: distinct[b] for a, b in near.items()}
-    copies = {row: nearest.get(first, first) for row, first in alike.items()}
-    return {ids[row]: ids[kept] for row, kept in (nearest | copies).items()}
-
-
-def _near_duplicates(
-    texts: Sequence[str], similarity: float, shingle: int, permutations: int, seed: int
-) -> dict[int, int]:
-    """Duplicates among distinct texts, by place; the texts come in the order of their ids."""
-    bands = _shared_bands(texts, shingle, permutations, seed)
-    kept_in: dict[tuple[int, int], list[int]] = defaultdict(list)
-    duplicate_of: dict[int, int] = {}
-    for row, keys in bands:
-        own = shingles(texts[row].split(), shingle)
-        candidates = {other for key in keys for other in kept_in[key]}
-        for other in sorted(candidates):
-            if jaccard(own, shingles(texts[other].split(), shingle)) >= similarity:
-                duplicate_of[row] = other
-                break
-        else:
-            for key in keys:
-                kept_in[key].append(row)
-    return duplicate_of
-
-
-def _shared_bands(
-    texts: Sequence[str], shingle: int, permutations: int, seed: int
-) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Rows that share a band of their MinHash with another row, and those bands."""
-    if len(texts) < 2:
-        return
-    import numpy as np
-    from rensa import RMinHash
-
-    parts = []
-    for start in range(0, len(texts), _TOGETHER):
-        batch = texts[start : start + _TOGETHER]
-        sets = [sorted(shingles(text.split(), shingle)) for text in batch]
-        matrix = RMinHash.digest_matrix_from_token_sets(sets, permutations, seed)
-        parts.append(np.asarray(matrix.to_rows(), dtype=np.uint32))
-    digests = np.concatenate(parts)
-    used = permutations - permutations % _ROWS_PER_BAND
-    shared = []
-    for band in range(used // _ROWS_PER_BAND):
-        columns = digests[:, band * _ROWS_PER_BAND : (band + 1) * _ROWS_PER_BAND]
-        _, group, counts = np.unique(columns, axis=0, return_inverse=True, return_counts=True)
-        group = group.reshape(-1)
-        shared.append(np.where(counts[group] > 1, group, -1))
-    table = np.stack(shared, axis=1)
-    for row in np.nonzero((table >= 0).any(axis=1))[0]:
-        keys = [(band, int(group)) for band, group in enumerate(table[row]) if group >= 0]
-        yield int(row), keys
-
-
-# ---------------------------------------------------------------- contamination
-
-
-class TestQuestions:
-    """Word n-grams of test questions, and whole questions shorter than that."""
-
-    __test__ = False  # for pytest: not a test
-
-    def __init__(self, questions: Iterable[tuple[str, str]], ngram: int):
-        """`questions`: ("benchmark:problem_id", question) pairs."""
-        self.ngram = ngram
-        self._known: dict[int, dict[str, str]] = defaultdict(dict)  # by number of words
-        for name, question in sorted(questions):
-            tokens = words(question)
-            size = min(ngram, len(tokens))
-            if size >= min(_SHORTEST, ngram):
-                for run in shingles(tokens, size):
-                    self._known[size].setdefault(run, name)
-
-    def found_in(self, tokens: Sequence[str]) -> str | None:
-        """The name of a test question that shares an n-gram with the text, or is part of it."""
-        for size in sorted(self._known, reverse=True):
-            known = self._known[size]
-            for start in range(len(tokens) - size + 1):
-                name = known.get(" ".join(tokens[start : start + size]))
-                if name is not None:
-                    return name
-        return None
-
-
-# ---------------------------------------------------------------- the filters
-
-
-class FilterRow(TypedDict):
-    """The columns of a problem that filters read and set; solution: its first character will do."""
-
-    problem_id: str
-    question: str
-    solution: str
-    answer: str
-    finish_reason: str
-    parsed: bool | None
-    executed: bool | None
-    answer_agrees: bool | None
-    duplicate_of: str | None
-    contaminated_by: str | None
-    status: str
+Row = Mapping[str, Any]  # of records.Problem
+_EVIDENCE = 20  # contaminated problems that the report shows
 
 
 class Recipe(TypedDict):
     """Filters in their order, each a name or {name: its limit}, and the settings they share.
 
-    ngram: words; permutations: of MinHash; similarity: Jaccard, 0 to 1; shingle: words.
+    permutations: of MinHash; similarity: Jaccard, 0 to 1; shingle: words; overlap,
+    overlap_other_numbers: of `contamination.Thresholds`.
     """
 
     filters: Sequence[str | Mapping[str, float]]
-    ngram: int
     permutations: int
     similarity: float
     shingle: int
+    overlap: float
+    overlap_other_numbers: float
+
+
+@dataclass
+class Verdict:
+    """What becomes of a problem, and what is held of it until that is known.
+
+    worth: sorts before that of a problem which is less worth keeping. left_at: the place of the
+    filter that rejects it by itself (the number of filters: none does).
+    """
+
+    problem_id: str
+    question: str
+    worth: tuple[Any, ...]
+    status: str
+    left_at: int
+    duplicate_of: str | None = None
+    contaminated_by: str | None = None
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What filters know beside the rows that are still kept; cut: words of each kept question."""
+    """What comparisons know beside the problems that are still kept.
 
-    cut: Mapping[str, str]
-    questions: TestQuestions
+    earlier: (id, question) of problems kept elsewhere, which none of these may copy.
+    """
+
     recipe: Recipe
     seed: int
+    test_questions: Sequence[tuple[str, str]]
+    earlier: Sequence[tuple[str, str]] = ()
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+
+
+Check = Callable[[Row, float], str | None]
+Comparison = Callable[[Sequence[Verdict], Corpus, float], None]
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A check of problems. It sets the status of rows that it rejects to one of `statuses`.
+    """A filter: `check` gives a row's reason to be rejected, or None; `compare` sets `status`es.
 
-    reject: called with the rows kept so far, and the limit that the recipe gives it (0: none).
+    Either gets the limit that the configuration gives the filter (0: none), and knows only the
+    reasons in `statuses`.
     """
 
     statuses: tuple[str, ...]
-    reject: Callable[[Sequence[FilterRow], Corpus, float], None]
+    check: Check | None = None
+    compare: Comparison | None = None
 
 
-def each_row(
-    check: Callable[[FilterRow, float], str | None],
-) -> Callable[[Sequence[FilterRow], Corpus, float], None]:
-    """`Filter.reject` of a check that sees one row at a time; it returns a status, or None."""
+def _written(check: Callable[[Written], str | None]) -> Check:
+    """A check of texts, as one of rows. It passes over what could not be parsed."""
 
-    def reject(kept: Sequence[FilterRow], corpus: Corpus, limit: float) -> None:
-        for row in kept:
-            row["status"] = check(row, limit) or row["status"]
+    def of_row(row: Row, _: float) -> str | None:
+        return check(_texts(row)) if row["question"] else None
 
-    return reject
+    return of_row
 
 
-def _incomplete(row: FilterRow, _: float) -> str | None:
+def _limited(check: Callable[[Written, float], str | None]) -> Check:
+    def of_row(row: Row, limit: float) -> str | None:
+        return check(_texts(row), limit) if row["question"] else None
+
+    return of_row
+
+
+def _texts(row: Row) -> Written:
+    return Written(row["question"] or "", row["solution"] or "", row["prompt"] or "")
+
+
+def _complete(row: Row, _: float) -> str | None:
     if row["finish_reason"] != "stop":
         return "truncated"
-    whole = all(text.strip() for text in (row["question"], row["solution"], row["answer"]))
-    return None if whole else "incomplete"
+    texts = _texts(row)
+    if (row["answer"] or "").strip() and texts.question.strip() and texts.solution.strip():
+        return None
+    return quality.incomplete(texts)
 
 
-def _duplicates(kept: Sequence[FilterRow], corpus: Corpus, _: float) -> None:
-    ids, recipe = [row["problem_id"] for row in kept], corpus.recipe
-    found = find_duplicates(
-        ids,
-        [corpus.cut[problem] for problem in ids],
+def _markers(row: Row, _: float) -> str | None:
+    if not row["question"]:
+        return None
+    texts = _texts(row)
+    return (
+        quality.leftover_markers(texts)
+        or quality.echoes_prompt(texts)
+        or quality.tells_answer(texts)
+    )
+
+
+def _true(column: str, status: str) -> Check:
+    return lambda row, _: None if row[column] else status
+
+
+def _near_duplicates(kept: Sequence[Verdict], corpus: Corpus, _: float) -> None:
+    from .duplicates import near_duplicates
+
+    ranked = sorted(kept, key=lambda verdict: verdict.worth)
+    texts = [text for _, text in corpus.earlier] + [verdict.question for verdict in ranked]
+    names = [name for name, _ in corpus.earlier] + [verdict.problem_id for verdict in ranked]
+    recipe, before = corpus.recipe, len(corpus.earlier)
+    copies = near_duplicates(
+        texts,
         similarity=recipe["similarity"],
         shingle=recipe["shingle"],
         permutations=recipe["permutations"],
         seed=corpus.seed,
     )
-    for row in kept:
-        row["duplicate_of"] = found.get(row["problem_id"])
-        if row["duplicate_of"]:
-            row["status"] = "duplicate"
+    for place, other in copies.items():
+        if place >= before:
+            ranked[place - before].status = "duplicate"
+            ranked[place - before].duplicate_of = names[other]
 
 
-def _contaminated(kept: Sequence[FilterRow], corpus: Corpus, _: float) -> None:
-    for row in kept:
-        row["contaminated_by"] = corpus.questions.found_in(corpus.cut[row["problem_id"]].split())
-        if row["contaminated_by"]:
-            row["status"] = "contaminated"
+def _template_duplicates(kept: Sequence[Verdict], corpus: Corpus, most: float) -> None:
+    from .duplicates import same_template
+
+    ranked = sorted(kept, key=lambda verdict: verdict.worth)
+    found = same_template([verdict.question for verdict in ranked], int(most))
+    for place, first in found.items():
+        ranked[place].status = "same_template"
+        ranked[place].duplicate_of = ranked[first].problem_id
+
+
+def _contaminated(kept: Sequence[Verdict], corpus: Corpus, _: float) -> None:
+    from .contamination import TestQuestions, Thresholds
+    from .duplicates import in_batches
+
+    recipe = corpus.recipe
+    thresholds = Thresholds(recipe["overlap"], recipe["overlap_other_numbers"])
+    questions = TestQuestions(corpus.test_questions, thresholds)
+    texts = [verdict.question for verdict in kept]
+    for start, words in in_batches(texts):
+        for place, matches in questions.find(words, texts[start : start + len(words)]):
+            verdict = kept[start + place]
+            verdict.status = "contaminated"
+            verdict.contaminated_by = ", ".join(match.name for match in matches)
+            shown = {"problem_id": verdict.problem_id} | matches[0]._asdict()
+            corpus.evidence.append(shown | {"overlap": round(matches[0].overlap, 3)})
 
 
 FILTERS = {
-    "parsed": Filter(("unparsed",), each_row(lambda row, _: None if row["parsed"] else "unparsed")),
-    "complete": Filter(("truncated", "incomplete"), each_row(_incomplete)),
-    "executed": Filter(
-        ("not_executed",), each_row(lambda row, _: None if row["executed"] else "not_executed")
-    ),
-    "answer_agrees": Filter(
-        ("disagrees",), each_row(lambda row, _: None if row["answer_agrees"] else "disagrees")
-    ),
-    "duplicate": Filter(("duplicate",), _duplicates),
-    "contaminated": Filter(("contaminated",), _contaminated),
+    "parsed": Filter(("unparsed",), _true("parsed", "unparsed")),
+    "complete": Filter(("truncated", "incomplete"), _complete),
+    "asks": Filter(("asks_nothing",), _written(quality.asks_nothing)),
+    "self_contained": Filter(("not_self_contained",), _written(quality.not_self_contained)),
+    "single": Filter(("several",), _written(quality.several)),
+    "language": Filter(("other_language",), _written(quality.other_language)),
+    "length": Filter(("too_short", "too_long"), _limited(quality.wrong_length)),
+    "repetition": Filter(("repetitive",), _limited(quality.repetitive)),
+    "markers": Filter(("markers", "echo", "answer_in_question"), _markers),
+    "encoding": Filter(("encoding",), _written(quality.wrong_encoding)),
+    "refusal": Filter(("refusal",), _written(quality.refuses)),
+    "latex": Filter(("latex",), _written(quality.broken_latex)),
+    "personal_data": Filter(("personal_data",), _written(quality.personal_data)),
+    "executed": Filter(("not_executed",), _true("executed", "not_executed")),
+    "answer_agrees": Filter(("disagrees",), _true("answer_agrees", "disagrees")),
+    "near_duplicate": Filter(("duplicate",), compare=_near_duplicates),
+    "template_duplicate": Filter(("same_template",), compare=_template_duplicates),
+    "contaminated": Filter(("contaminated",), compare=_contaminated),
 }
 
 
@@ -268,39 +206,47 @@ Step = TypedDict("Step", {"in": int, "rejected": int, "out": int})
 
 
 class Funnel(TypedDict):
-    """Counts of problems: by filter ("1 parsed", in order), by status, by benchmark."""
+    """Counts of problems: by filter ("1 parsed", in order), by status, by benchmark.
+
+    by: of each source and level, the counts by status. evidence: contaminated problems, with what
+    they share with the test question that they are most like.
+    """
 
     written: int
     kept: int
     filters: dict[str, Step]
     rejected: dict[str, int]
     contamination: dict[str, int]
+    by: dict[str, dict[str, dict[str, int]]]
+    evidence: list[dict[str, Any]]
 
 
-def apply_filters(
-    rows: Sequence[FilterRow],
-    test_questions: Iterable[tuple[str, str]],
+def judge(
+    batches: Iterable[Iterable[Row]],
+    test_questions: Sequence[tuple[str, str]],
     recipe: Recipe,
     seed: int,
-) -> Funnel:
-    """Set `status`, `duplicate_of` and `contaminated_by` of rows; return the funnel.
+    earlier: Sequence[tuple[str, str]] = (),
+) -> tuple[list[Verdict], Funnel]:
+    """The verdict of each row, in the rows' order, and the funnel.
 
     A row that came rejected stays so, whatever the filters: a truncated or unparsed completion is
-    never kept. Raises UserError for a filter that does not exist.
+    never kept. `earlier`: (id, question) of problems kept elsewhere. Raises UserError for a filter
+    that does not exist.
     """
     chosen = [named(entry) for entry in recipe["filters"]]
-    # Joined, words take a tenth of the memory that lists of them do.
-    cut = {
-        row["problem_id"]: " ".join(words(row["question"]))
-        for row in rows
-        if row["status"] == "kept"
-    }
-    corpus = Corpus(cut, TestQuestions(test_questions, recipe["ngram"]), recipe, seed)
-    inside = list(rows)
+    verdicts: list[Verdict] = []
+    of_row: list[tuple[str, str]] = []
+    for batch in batches:
+        for row in batch:
+            verdicts.append(_alone(row, chosen))
+            of_row.append((row["source"], row["level"]))
+    corpus = Corpus(recipe, seed, test_questions, earlier)
     steps: dict[str, Step] = {}
+    inside = verdicts
 
-    def leave(name: str, statuses: Iterable[str]) -> list[FilterRow]:
-        out = [row for row in inside if row["status"] not in statuses]
+    def leave(name: str, place: int) -> list[Verdict]:
+        out = [verdict for verdict in inside if verdict.left_at > place]
         steps[f"{len(steps) + 1} {name}"] = {
             "in": len(inside),
             "rejected": len(inside) - len(out),
@@ -308,22 +254,64 @@ def apply_filters(
         }
         return out
 
-    # What came rejected for a reason that no filter of the recipe stands for leaves first.
-    own = {status for name, _ in chosen for status in FILTERS[name].statuses}
-    if earlier := {row["status"] for row in rows} - own - {"kept"}:
-        inside = leave("earlier", earlier)
-    for name, limit in chosen:
-        FILTERS[name].reject([row for row in inside if row["status"] == "kept"], corpus, limit)
-        inside = leave(name, FILTERS[name].statuses)
+    if any(verdict.left_at < 0 for verdict in verdicts):
+        inside = leave("earlier", -1)
+    for place, (name, limit) in enumerate(chosen):
+        if compare := FILTERS[name].compare:
+            kept = [verdict for verdict in inside if verdict.left_at == len(chosen)]
+            compare(kept, corpus, limit)
+            for verdict in kept:
+                if verdict.status in FILTERS[name].statuses:
+                    verdict.left_at = place
+        inside = leave(name, place)
+    statuses = Counter(verdict.status for verdict in verdicts)
+    stayed = statuses.pop("kept", 0)
     benchmarks = Counter(
-        row["contaminated_by"].split(":", 1)[0] for row in rows if row["contaminated_by"]
+        benchmark
+        for verdict in verdicts
+        for benchmark in {n.split(":", 1)[0] for n in (verdict.contaminated_by or "").split(", ")}
+        if benchmark
     )
-    statuses = Counter(row["status"] for row in rows)
-    kept = statuses.pop("kept", 0)
-    return {
-        "written": len(rows),
-        "kept": kept,
+    by = {
+        what: _table((group[k], v.status) for group, v in zip(of_row, verdicts, strict=True))
+        for k, what in enumerate(("source", "level"))
+    }
+    evidence = sorted(corpus.evidence, key=lambda match: (-match["overlap"], match["problem_id"]))
+    return verdicts, {
+        "written": len(verdicts),
+        "kept": stayed,
         "filters": steps,
         "rejected": dict(sorted(statuses.items())),
         "contamination": dict(sorted(benchmarks.items())),
+        "by": by,
+        "evidence": evidence[:_EVIDENCE],
     }
+
+
+def _table(pairs: Iterable[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for group, status in pairs:
+        counts.setdefault(group, Counter())[status] += 1
+    return {group: dict(sorted(counts[group].items())) for group in sorted(counts)}
+
+
+def _alone(row: Row, chosen: Sequence[tuple[str, float]]) -> Verdict:
+    """The verdict of the filters that look at a row by itself."""
+    worth = (
+        row["executed"] is not True,
+        row["answer_agrees"] is not True,
+        -len(row["solution"] or ""),
+        row["problem_id"],
+    )
+    verdict = Verdict(row["problem_id"], row["question"] or "", worth, row["status"], len(chosen))
+    if row["status"] != "kept":
+        # What came rejected leaves at the filter that stands for its reason, or before them all.
+        own = (k for k, (name, _) in enumerate(chosen) if row["status"] in FILTERS[name].statuses)
+        verdict.left_at = next(own, -1)
+        return verdict
+    for place, (name, limit) in enumerate(chosen):
+        check = FILTERS[name].check
+        if check and (reason := check(row, limit)):
+            verdict.status, verdict.left_at = reason, place
+            break
+    return verdict

@@ -59,7 +59,7 @@ def mistakes(config: dict[str, Any], root: Path) -> list[str]:
         return lines
     experiment = Experiment.model_validate(config)
     lines = [*_references(experiment), *_teacher(experiment), *_tables(experiment)]
-    return (lines or _circles(experiment)) + _files(experiment, root)
+    return (lines or [*_circles(experiment), *_unlike(experiment)]) + _files(experiment, root)
 
 
 def _keys(part: Part, place: str) -> Iterator[tuple[str, FieldInfo, Any]]:
@@ -157,6 +157,26 @@ def _circles(experiment: Experiment) -> list[str]:
     circles = {name: needs(name, ()) for name in experiment.synthesizers}
     ends = [(n, c) for n, c in circles.items() if c.endswith(f"-> {n}")]
     return [f"synthesizers.{name}: needs itself ({circle})." for name, circle in ends]
+
+
+def _unlike(experiment: Experiment) -> Iterator[str]:
+    """Corpora filtered after one that is not filtered here, or after themselves."""
+    corpora = experiment.written_corpora
+    for name, entry in corpora.items():
+        for other in entry.unlike:
+            if other not in corpora:
+                yield f'corpora.{name}.unlike: "{other}" is released; name corpora written here.'
+
+    def after(corpus: str, seen: tuple[str, ...]) -> str:
+        if corpus in seen:
+            return " -> ".join([*seen, corpus])
+        others = corpora[corpus].unlike if corpus in corpora else ()
+        return next(filter(None, (after(other, (*seen, corpus)) for other in others)), "")
+
+    for name in corpora:
+        if (circle := after(name, ())).endswith(f"-> {name}"):
+            yield f"corpora.{name}.unlike: is filtered after itself ({circle}); take one out."
+            return
 
 
 def _files(experiment: Experiment, root: Path) -> list[str]:

@@ -338,6 +338,10 @@ class WrittenCorpus(Part):
     shards: int = key("Jobs that the writing is split into.", ge=1, le=100000)
     sampling: Sampling = key("How the synthesizer writes.")
     filters: Several[Filter] = key(FILTERS)
+    unlike: Several[str] = key(
+        "Corpora filtered before: near_duplicate also rejects copies of what they kept.",
+        names="corpora",
+    )
 
 
 SyntheticCorpus = Annotated[

@@ -210,6 +210,10 @@ class Layout:
             for number in range(entry.shards)
         ]
 
+    def corpora_before(self, corpus: str) -> list[str]:
+        """Tables of the corpora whose problems a corpus may not repeat."""
+        return [self.corpus_table(name) for name in self.experiment.written_corpora[corpus].unlike]
+
     # ------------------------------------------------------------ training and evaluation
 
     def model(self, name: str) -> str:

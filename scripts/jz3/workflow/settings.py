@@ -201,14 +201,17 @@ class Execution(Part):
 class Filtering(Part):
     """`filtering`."""
 
-    ngram: int = key(
-        "Words shared with a test question that make a problem contaminated.", unit="words", ge=2
-    )
     permutations: int = key("Of MinHash.", ge=16)
     similarity: Number = key(
         "Jaccard similarity from which two questions are duplicates.", gt=0, le=1
     )
     shingle: int = key("Words per shingle.", unit="words", ge=1)
+    overlap: Number = key(
+        "Share of their phrases, weighed by rarity, from which a problem repeats a test question.",
+        gt=0,
+        le=1,
+    )
+    overlap_other_numbers: Number = key("The same with all numbers taken as one.", gt=0, le=1)
 
 
 class Sampling(Part):
