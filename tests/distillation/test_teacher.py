@@ -366,6 +366,19 @@ def test_a_mistake_is_one_line_of_the_program(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_an_endpoint_with_ways_of_its_own_is_asked_in_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    ways = {"length_parameter": "max_completion_tokens", "send": [], "system": "be short",
+            "extra_body": {"reasoning_effort": "low"}}  # fmt: skip
+    with TeacherServer() as server:
+        ask_teacher.main(job(tmp_path, 1, base_url=server.base_url, **ways))
+        (body,) = server.bodies
+    assert body.keys() == {
+        "model", "messages", "max_completion_tokens", "response_format", "reasoning_effort",
+    }  # fmt: skip
+    assert body["messages"][0] == {"role": "system", "content": "be short"}
+
+
 def test_the_program_starts_and_stops_its_own_server(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     hits = tmp_path / "hits"
