@@ -6,7 +6,8 @@ A server of its own process (aiohttp) answers each call after 50 ms; 256 calls a
 the product itself: durable journal (each change on the disk before the next step), budget, claims.
 The SDK asks and keeps nothing. The tools take turns, each in a process of its own; seconds are
 from the first call to the last answer (curator: of its whole call, since it starts and writes
-inside). Needs openai and bespokelabs-curator beside the product's packages (envs/bench.txt). Ends
+inside). Curator pins its SDK, so it needs an environment of
+its own: pip install bespokelabs-curator aiohttp pyarrow pydantic tqdm. Ends
 with one line of JSON: the median, lowest and highest calls per second by tool.
 """
 
