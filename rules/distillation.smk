@@ -13,6 +13,7 @@
 localrules:
     build_prompts,
     parse_pairs,
+    journal,
 
 
 rule pick_passages:
@@ -161,3 +162,16 @@ rule distillation:
             "<results>/distillation/{distillation}/pairs.parquet",
             distillation=experiment.distillation,
         ),
+
+
+rule journal:
+    """Target: print what the teacher was paid, open charges, and failures by kind."""
+    log:
+        "<results>/logs/distillation/journal.log",
+    retries: 0
+    conda:
+        "../envs/data.yaml"
+    params:
+        journal=in_results("distillation/journal.sqlite"),
+    shell:
+        "python scripts/journal.py list {params.journal:q} 2> {log:q}"

@@ -11,15 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from jz3 import io, program, prompts, records
-from jz3.distillation import local_server, teacher
+from jz3.distillation import batches, local_server, teacher
 from jz3.distillation.journal import TeacherJournal
 from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
 
+WAYS = ("length_parameter", "system", "extra_body", "send", "tokens_per_minute")
+
 
 def make_teacher(recipe: dict[str, Any], base_url: str, key: str, seed: int) -> teacher.Teacher:
-    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price."""
+    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price.
+
+    What a recipe does not say of an endpoint's ways is as OpenAI's own endpoint has it.
+    """
     input_price, output_price = teacher.price_of(recipe["model"], recipe["prices"])
+    ways = {name: recipe[name] for name in WAYS if name in recipe}
+    price = recipe["prices"][recipe["model"]]
+    if recipe.get("batch"):
+        ways["discount"] = price.get("batch_discount", 0.0)
     return teacher.Teacher(
         base_url=base_url,
         model=recipe["model"],
@@ -28,13 +37,16 @@ def make_teacher(recipe: dict[str, Any], base_url: str, key: str, seed: int) -> 
         max_tokens=recipe["max_tokens"],
         input_price=input_price,
         output_price=output_price,
+        cached_price=price.get("cached_input"),
         budget=recipe["budget_dollars"],
         schema=prompts.structured_schema(recipe["mode"]) if recipe["structured"] else None,
         concurrency=recipe["concurrency"],
         requests_per_minute=recipe["requests_per_minute"],
         timeout=recipe["timeout_seconds"],
         attempts=recipe["attempts"],
+        models=() if recipe["base_url"] else None,  # a server of ours has one model
         seed=seed,
+        **ways,
     )
 
 
@@ -68,9 +80,10 @@ def main(options: argparse.Namespace) -> None:
             program.say(f"ask_teacher: {len(done)} of {len(requests)} answered before")
         if missing:
             with endpoint(options) as base_url:
-                key = teacher.api_key(base_url)
+                key = teacher.api_key(base_url, recipe.get("api_key_env") or "OPENAI_API_KEY")
                 asked = make_teacher(recipe, base_url, key, options.seed)
-                done = teacher.ask(asked, requests, journal)
+                ask = batches.ask if recipe.get("batch") else teacher.ask
+                done = ask(asked, requests, journal)
     table = [
         {
             "request_id": row["request_id"],

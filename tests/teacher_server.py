@@ -9,8 +9,8 @@ of 0.2 million parameters learns to write such problems from thirty of them.
 
 Faults come from a JSON list (in --faults, or set through `faults` where the server runs inside a
 test): the first entry is used up by the first request, and so on; a request without one is
-answered. Known faults: rate_limit, quota, server_error, drop, garbage, truncated, empty, length,
-refusal, no_usage, context, unauthorized, not_found, no_schema.
+answered. An entry (status, bytes, headers) is sent as it stands. Known faults: rate_limit, quota, server_error, drop, garbage, truncated, empty, length,
+refusal, no_usage, lies, context, unauthorized, not_found, no_schema.
 """
 
 import argparse
@@ -61,7 +61,7 @@ class TeacherServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int = 0, faults: list[str] | None = None, delay: float = 0.0):
+    def __init__(self, port: int = 0, faults: list | None = None, delay: float = 0.0):
         super().__init__(("127.0.0.1", port), _Handler)
         self.faults, self.delay = list(faults or []), delay
         self.hits, self.most_at_once, self.at_once = 0, 0, 0
@@ -135,10 +135,12 @@ class _Handler(BaseHTTPRequestHandler):
             with server.lock:
                 server.at_once -= 1
 
-    def answer(self, body: dict, fault: str) -> None:
+    def answer(self, body: dict, fault: str | tuple) -> None:
         text, reason = answer_text(body), "stop"
         tokens = {"prompt_tokens": len(str(body["messages"])) // 4, "completion_tokens": 40}
         message: dict = {"role": "assistant", "content": text}
+        if isinstance(fault, tuple):
+            return self.reply(*fault)
         if fault == "rate_limit":
             return self.error(429, "slow down", "rate_limit_exceeded", Retry_After="0.3")
         if fault == "quota":
@@ -165,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             message = {"role": "assistant", "content": None, "refusal": "I can not do that."}
         if fault == "length":
             message["content"], reason = text[: len(text) // 2], "length"
+        if fault == "lies":
+            tokens = {"prompt_tokens": -50, "completion_tokens": 3 * 10**9}
         if fault == "no_usage":
             tokens = {}
         choice = {"index": 0, "message": message, "finish_reason": reason}

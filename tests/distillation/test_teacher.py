@@ -125,10 +125,14 @@ def test_a_timeout_is_retried_and_counted_as_spent(journal):
 
 
 @pytest.mark.parametrize("fault", ["context", "refusal", "empty"])
-def test_one_bad_answer_is_kept_apart_and_asked_again(journal, fault):
+def test_one_bad_answer_is_kept_apart_and_asked_again_on_request_only(journal, fault):
     with TeacherServer(faults=[fault]) as server:
         found = ask(server, journal, 4, concurrency=1)
         assert [found[f"r{k}"]["finish_reason"] for k in range(4)] == ["error", *["stop"] * 3]
+        assert ask(server, journal, 4) == found
+        assert server.hits == 4
+        assert journal.forget(["other"]) == 0
+        assert journal.forget() == 1
         found = ask(server, journal, 4)
         assert server.hits == 5
         assert found["r0"]["finish_reason"] == "stop"
@@ -145,6 +149,10 @@ def test_when_most_requests_fail_the_answers_are_kept(journal):
     with TeacherServer(faults=["", *["context"] * 3]) as server:
         with pytest.raises(io.UserError, match="3 requests of 4 failed, 1 were answered"):
             ask(server, journal, 4, concurrency=1)
+        with pytest.raises(io.UserError, match=r"3 of 4 .*journal\.py again"):
+            ask(server, journal, 4)
+        assert server.hits == 4
+        journal.forget()
         ask(server, journal, 4)
         assert server.hits == 7
 
@@ -358,6 +366,19 @@ def test_a_mistake_is_one_line_of_the_program(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_an_endpoint_with_ways_of_its_own_is_asked_in_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    ways = {"length_parameter": "max_completion_tokens", "send": [], "system": "be short",
+            "extra_body": {"reasoning_effort": "low"}}  # fmt: skip
+    with TeacherServer() as server:
+        ask_teacher.main(job(tmp_path, 1, base_url=server.base_url, **ways))
+        (body,) = server.bodies
+    assert body.keys() == {
+        "model", "messages", "max_completion_tokens", "response_format", "reasoning_effort",
+    }  # fmt: skip
+    assert body["messages"][0] == {"role": "system", "content": "be short"}
+
+
 def test_the_program_starts_and_stops_its_own_server(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     hits = tmp_path / "hits"
@@ -460,7 +481,9 @@ def test_the_command_is_split_before_it_is_filled(tmp_path):
         raise AssertionError
 
 
-def test_the_key_of_a_request_is_its_exact_body():
+def test_the_key_of_a_request_is_its_body_without_the_length():
     assert request_key({"a": 1, "b": [2]}) == request_key({"b": [2], "a": 1})
     assert request_key({"a": 1}) != request_key({"a": 1.5})
+    assert request_key({"a": 1, "max_tokens": 5}) == request_key({"a": 1})
+    assert request_key({"a": 1, "max_completion_tokens": 5}) == request_key({"a": 1})
     assert len(request_key({})) == 64

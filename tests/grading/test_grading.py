@@ -57,6 +57,51 @@ def test_adjudicated_pairs(rule, monkeypatch):
     assert not wrong
 
 
+def test_pairs_judged_as_a_mathematician_would():
+    """`adjudicated_2.csv`: kinds of answers, and of texts in which the answer has to be found."""
+    path = TESTS / "data" / "adjudicated_2.csv"
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) > 90
+    wrong = []
+    for row in rows:
+        text = row["answer"]
+        answer = extract_answer(text) if row["kind"].startswith("text") else text
+        if strict(answer, row["gold"]) != (row["right"] == "1"):
+            wrong.append((row["kind"], row["gold"], answer))
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\boxed{" * 30_000, "\\boxed{1}" * 30_000, "\\(" * 100_000, "\n" * 200_000, "$" * 200_000,
+        "<think>" * 30_000, "```\n" * 50_000, "answer is " * 20_000, "{" * 200_000, "1," * 100_000,
+        "**" * 100_000, " since" * 40_000, "<b" * 100_000, "Q:\n" * 60_000, "'" * 200_000,
+    ],
+    ids=lambda text: repr(text[:9]),
+)  # fmt: skip
+@pytest.mark.parametrize("choices", [(), ("1", "2", "3")])
+def test_long_hostile_texts_are_searched_in_little_time(text, choices):
+    start = time.process_time()
+    strict(extract_answer(text, choices), "5")
+    assert time.process_time() - start < 20  # quadratic searches took minutes
+
+
+def test_a_busy_machine_changes_no_verdict():
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(12)]
+    try:
+        worker = Worker()
+        pairs = [("\\sin^2 x + \\cos^2 x", "1", True), ("(x+1)^9", "x^9+1", False)]
+        assert [worker.equal("strict", a, b) for a, b, _ in pairs] == [v for *_, v in pairs]
+        assert worker.timeouts == 0
+        worker.close()
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 def test_every_gold_answer_equals_itself():
     for row in adjudicated():
         assert strict(row["gold"], row["gold"])

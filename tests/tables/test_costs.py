@@ -93,6 +93,17 @@ def test_columns_of_which_nothing_is_known_are_left_out(run):
     assert "unknown" in " ".join(free.notes)  # the paper's costs
 
 
+def test_an_answer_that_two_distillations_share_was_paid_once(tmp_path):
+    row = {"request_id": "a", "prompt_digest": "d", "text": "t", "finish_reason": "stop",
+           "prompt_tokens": 10, "completion_tokens": 5, "model": "m", "cost": 0.5}  # fmt: skip
+    paths = [tmp_path / "distillation" / name / "completions.parquet" for name in ("few", "more")]
+    write_table(paths[0], [row], COMPLETIONS, {})
+    write_table(paths[1], [row, row | {"request_id": "b"}], COMPLETIONS, {})
+    found, _ = costs.collect(paths, tmp_path / "timings", {})
+    assert found["dollars"].tolist() == [0.5, 0.5]
+    assert found["tokens_read"].tolist() == [10, 10]
+
+
 def test_what_the_teacher_was_paid_beyond_the_answers_in_use(run, tmp_path):
     """0.75 dollars are in the completions; 1.00 was answered and 0.25 may have been billed."""
     path = tmp_path / "journal.sqlite"

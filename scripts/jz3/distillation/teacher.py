@@ -1,149 +1,43 @@
-"""Ask a teacher model, through any OpenAI-compatible endpoint, for problems (paper section 3.2).
+"""Ask a teacher: many requests at once, each until it is answered, failed, or out of attempts.
 
-What was answered is never asked again, and never paid again: see `journal`. The budget can
-not be passed: the worst case of a request (each byte sent a token, all of `max_tokens` written)
-is reserved before it is sent.
+One request never harms another: whatever a server sends is sorted by `classify`, and only a fault
+that would meet every request (the key, the model, the budget) ends the job, after what is under way
+has come to its end and is kept.
 """
 
 import asyncio
+import collections
 import contextlib
+import functools
 import json
-import math
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, TypedDict
-from urllib.parse import urlsplit
+import random
+import secrets
+import signal
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ..io import UserError, did_you_mean, digest, rng
+from ..io import UserError, rng
 from ..program import Progress, say
-from ..text import shorten
-from .journal import NANO, Answer, Body, OverBudget, TeacherJournal, request_key
+from .classify import Ended, Outcome, Sent, classify, one_line
+from .endpoint import Asked, Body, Price, Teacher, answered, api_key, is_loopback, price_of, stopped
+from .journal import Busy, OverBudget, TeacherJournal, Unwritable
+from .journal_records import NANO, Answer, Record, answer_of, length_of, request_key
+from .journal_writer import JournalWriter
+from .transport import Transport
+from .waiting import spent_limits
 
 if TYPE_CHECKING:
-    import openai
-    from openai.types.chat import ChatCompletionMessageParam
+    from collections.abc import Iterator
 
-# Refusals that concern one request only; any other 400 would meet every request.
-_ONE_REQUEST = ("context_length_exceeded", "exceed_context_size_error", "content_filter",
-                "content_policy_violation")  # fmt: skip
-_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError")
-_LONGEST_WAIT = 600.0  # seconds, whatever Retry-After says
+__all__ = ["Asked", "Body", "Price", "Teacher", "answered", "api_key", "ask", "is_loopback",
+           "price_of"]  # fmt: skip
 
-
-Asked = tuple[str, Body]  # a request_id, and what is sent
-
-
-class Price(TypedDict):
-    """Dollars per million tokens of the prompt and of the completion."""
-
-    input: float
-    output: float
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """An endpoint and how to ask it.
-
-    input_price, output_price: dollars per million tokens. budget: dollars, over all jobs that
-    share the journal. schema: JSON schema that answers are bound to, or None. backoff: seconds
-    before the first retry, doubled each time.
-    """
-
-    base_url: str
-    model: str
-    api_key: str = field(repr=False)
-    temperature: float
-    max_tokens: int
-    input_price: float
-    output_price: float
-    budget: float
-    schema: dict[str, Any] | None = None
-    concurrency: int = 8
-    requests_per_minute: int = 0
-    timeout: float = 300.0
-    attempts: int = 5
-    backoff: float = 1.0
-    seed: int = 0
-
-    def body(self, request_id: str, prompt: str, examples: list[tuple[str, str]]) -> Body:
-        """The request: examples as earlier turns, then the prompt.
-
-        `seed` depends on our seed and the request, so that a server which honours it repeats
-        itself (up to rounding that depends on what else is in its batch).
-        """
-        messages: list[ChatCompletionMessageParam] = []
-        for asked, answered in examples:
-            messages.append({"role": "user", "content": asked})
-            messages.append({"role": "assistant", "content": answered})
-        messages.append({"role": "user", "content": prompt})
-        body: Body = {
-            "model": self.model,
-            "messages": messages,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "seed": int(digest([self.seed, request_id], 7), 16),
-        }
-        if self.schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "problem", "strict": True, "schema": self.schema},
-            }
-        return body
-
-    def worst_case(self, body: Body) -> int:
-        """The most that a request can cost, in nano-dollars: a token has at least one byte."""
-        sent = len(json.dumps(body, ensure_ascii=False).encode())
-        return self.price(sent, self.max_tokens)
-
-    def price(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """The price in nano-dollars, rounded up."""
-        dollars = prompt_tokens * self.input_price + completion_tokens * self.output_price
-        return math.ceil(round(dollars * (NANO / 1_000_000), 6))
-
-
-def is_loopback(base_url: str) -> bool:
-    """Whether the endpoint is on this machine, where no key is needed and no proxy is used."""
-    return urlsplit(base_url).hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def price_of(model: str, prices: Mapping[str, Price]) -> tuple[float, float]:
-    """(input, output) dollars per million tokens. Raises UserError for a model without a price."""
-    if model not in prices:
-        raise UserError(
-            f'teacher: the model "{model}" has no entry in teacher.prices; add its input and output'
-            f" price in dollars per million tokens, with a date.{did_you_mean(model, prices)}"
-        )
-    return float(prices[model]["input"]), float(prices[model]["output"])
-
-
-def api_key(base_url: str) -> str:
-    """The key in OPENAI_API_KEY ("none" for a server on this machine). Raises UserError."""
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    if is_loopback(base_url):
-        return key or "none"
-    if not key:
-        raise UserError(
-            f"teacher: no OPENAI_API_KEY in the environment for {base_url}; export it and rerun."
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise UserError("teacher: OPENAI_API_KEY holds blanks or odd characters; export it anew.")
-    return key
-
-
-def answered(
-    requests: list[Asked], journal: TeacherJournal
-) -> tuple[dict[str, Answer], list[Asked]]:
-    """({request_id: answer}, requests still to be asked). A failed answer is asked again."""
-    done: dict[str, Answer] = {}
-    missing: list[Asked] = []
-    for request_id, body in requests:
-        answer = journal.answer(request_key(body))
-        if answer is None or answer["finish_reason"] == "error":
-            missing.append((request_id, body))
-        else:
-            done[request_id] = answer
-    return done, missing
+_RATE_TRIES = 6  # times as many as for other faults: a 429 says that the teacher lives
+_POLL = 0.2  # seconds between two looks at what other jobs do
 
 
 def ask(
@@ -161,243 +55,367 @@ def ask(
     done, missing = answered(requests, journal)
     if missing:
         with Progress(len(requests), what, "request", len(done)) as bar:
-            session = _Session(teacher, journal, len(requests), bar)
+            session = _Session(teacher, journal, len(requests), done, bar)
             done.update(asyncio.run(session.run(missing)))
-        spent, open_ = (value / NANO for value in journal.totals())
-        if spent:
-            note = f", ${open_:.4f} of it reserved for requests without an answer" if open_ else ""
-            say(f"{what}: ${spent:.4f} of ${teacher.budget:.2f} used by all jobs{note}")
+        say_spent(teacher, journal, what)
+        if session.beyond:
+            say(f"{what}: {session.beyond} answers are longer than asked for; the server ignores"
+                f" {teacher.length_parameter}")  # fmt: skip
     failed = [answer["text"] for answer in done.values() if answer["finish_reason"] == "error"]
-    if len(failed) * 2 > len(requests):
-        raise UserError(
-            f"teacher: {len(failed)} of {len(requests)} requests failed (the first:"
-            f" {_line(failed[0])}). Answers are kept; run again to ask for the rest."
-        )
     if failed:
-        say(f"{what}: {len(failed)} of {len(requests)} requests failed; a rerun asks them again")
+        again = f"python scripts/journal.py again {journal.path}"
+        count = f"{len(failed)} of {len(requests)} requests failed"
+        if len(failed) * 2 > len(requests):
+            raise UserError(
+                f"teacher: {count} (the first: {one_line(failed[0])}). What was paid for is kept;"
+                f" run again to ask what may pass, and `{again}` first to ask all of them."
+            )
+        say(f"{what}: {count}; those kept in the journal are asked again only after `{again}`")
     return done
 
 
-class _Retry(Exception):
-    def __init__(self, reason: str, wait: float = 0.0, absent: bool = False):
-        super().__init__(reason)
-        self.wait, self.absent = wait, absent
+def say_spent(teacher: Teacher, journal: TeacherJournal, what: str) -> None:
+    """One line on what all jobs spent."""
+    spent, open_ = (value / NANO for value in journal.totals())
+    if spent:
+        note = f", ${open_:.4f} of it reserved for requests without an answer" if open_ else ""
+        say(f"{what}: ${spent:.4f} of ${teacher.budget:.2f} used by all jobs{note}")
 
 
-class _Failed(Exception):
-    """This one request failed for good."""
+@dataclass(frozen=True)
+class _Request:
+    """A request, with what is worked out of it once. wire: its bytes; worst: nano-dollars."""
+
+    key: str
+    name: str
+    wire: bytes
+    length: int
+    sent: Sent
+    worst: int
 
 
 class _Session:
-    def __init__(self, teacher: Teacher, journal: TeacherJournal, total: int, bar: Progress):
-        self.teacher, self.journal, self.total, self.bar = teacher, journal, total, bar
+    """One call of `ask`. Everything here runs in the event loop; the journal is the writer's."""
+
+    def __init__(
+        self, teacher: Teacher, journal: TeacherJournal, total: int,
+        known: dict[str, Answer], bar: Progress,
+    ):  # fmt: skip
+        self.teacher, self.path, self.total, self.bar = teacher, journal.path, total, bar
+        self.writer = JournalWriter(journal, teacher.patience)
         self.budget = int(teacher.budget * NANO)
-        self.failed = self.answered = self.in_flight = 0
+        self.before = sum(answer["finish_reason"] != "error" for answer in known.values())
+        self.failed = len(known) - self.before
+        self.answered = self.in_flight = self.beyond = 0
+        self.failed_now = [0, 0]  # by whether they are kept
+        self.open_at = 0.0  # of the loop's clock: nothing is sent earlier
         self.settled = asyncio.Event()
+        self.rescued: list[dict[str, Any]] = []
         # Set with the first error that meets every request: nothing more is sent, but what is
         # under way comes to its end, so that its answer is kept and its charge settled.
         self.stop = asyncio.Event()
-        self.error: UserError | None = None
+        self.error: BaseException | None = None
 
     async def run(self, missing: list[Asked]) -> dict[str, Answer]:
         """Ask them, `concurrency` at a time; equal bodies are asked once."""
-        import openai
-
-        local = is_loopback(self.teacher.base_url)
-        http = openai.DefaultAsyncHttpxClient(
-            timeout=self.teacher.timeout, trust_env=not local, base_url=self.teacher.base_url
-        )
-        first = {request_key(body): (request_id, body) for request_id, body in reversed(missing)}
+        keys = {request_id: request_key(body) for request_id, body in missing}
+        requests = {
+            keys[name]: self.request(keys[name], name, body) for name, body in reversed(missing)
+        }
+        queue = collections.deque((0.0, key) for key in reversed(requests))
         answers: dict[str, Answer] = {}
-        queue = iter(reversed(first.items()))
-        async with openai.AsyncOpenAI(
-            base_url=self.teacher.base_url, api_key=self.teacher.api_key, max_retries=0,
-            timeout=self.teacher.timeout, http_client=http,
-        ) as client:  # fmt: skip
 
-            async def worker() -> None:
-                for key, (request_id, body) in queue:
-                    try:
-                        answers[key] = await self.one(client, key, request_id, body)
-                    except UserError as error:
-                        self.error = self.error or error
-                        self.stop.set()
-                    if self.stop.is_set():
+        async def worker(transport: Transport) -> None:
+            while queue and not self.stop.is_set():
+                due, key = queue.popleft()
+                try:
+                    await self.pause(due - time.monotonic())
+                    answers[key] = await self.one(transport, requests[key])
+                except Busy as busy:  # another job asks it: its answer will do
+                    if str(busy) == "batch":
+                        self.end(UserError(
+                            "teacher: a batch under way asks some of the same; let the teacher ask"
+                            " in batches until it is taken in (its batch key), and run again."
+                        ))  # fmt: skip
                         return
-                    self.bar.update()
+                    queue.append((time.monotonic() + _POLL, key))
+                    continue
+                except (UserError, Unwritable) as error:
+                    self.end(error)
+                    return
+                self.bar.update()
 
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.teacher.concurrency, len(missing))):
-                    group.create_task(worker())
+        with self.interruptible():
+            async with (
+                self.writer,
+                Transport(self.teacher) as transport,
+                asyncio.TaskGroup() as group,
+            ):
+                for _ in range(min(self.teacher.concurrency, len(requests))):
+                    group.create_task(worker(transport))
+        if self.rescued:
+            self.rescue()
+        if isinstance(self.error, Unwritable):
+            raise UserError(
+                f"teacher: the journal can not be written ({self.error}). All answers so far are"
+                " kept; free some space, or end what locks it, and run again."
+            )
         if self.error:
             raise self.error
-        return {request_id: answers[request_key(body)] for request_id, body in missing}
+        return {request_id: answers[key] for request_id, key in keys.items()}
 
-    async def one(
-        self, client: "openai.AsyncOpenAI", key: str, request_id: str, body: Body
-    ) -> Answer:
+    def request(self, key: str, name: str, body: Body) -> _Request:
+        """Work out what a request needs."""
+        sent = self.teacher.sent(body)
+        wire = json.dumps(body).encode()  # ASCII, so that any text can be sent
+        return _Request(key, name, wire, length_of(body), sent, self.teacher.worst_of(sent))
+
+    def end(self, error: BaseException) -> None:
+        """Send nothing more; the first error is the one that is told."""
+        self.error = self.error or error
+        self.stop.set()
+        self.settled.set()
+
+    @contextlib.contextmanager
+    def interruptible(self) -> "Iterator[None]":
+        """The first interrupt lets what is under way, and is paid for, come to its end."""
+        loop, numbers = asyncio.get_running_loop(), []
+        if threading.current_thread() is threading.main_thread():
+            numbers = [signal.SIGINT, signal.SIGTERM]
+        handlers = {number: signal.getsignal(number) for number in numbers}
+
+        def interrupted() -> None:
+            say(f"teacher: stopping; {self.in_flight} requests under way come to their end")
+            self.end(KeyboardInterrupt())
+            for number, handler in handlers.items():  # the second one does not wait
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+        for number in numbers:
+            loop.add_signal_handler(number, interrupted)
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
+
+    # ------------------------------------------------------------ one request
+
+    async def one(self, transport: Transport, request: _Request) -> Answer:
         """Ask one request until it is answered, refused, or out of attempts."""
-        chance = rng(self.teacher.seed, "backoff", request_id)
-        reason, absent = "", False
-        for attempt in range(self.teacher.attempts):
-            try:
-                answer = await self.attempt(client, key, body)
-                self.answered += answer["finish_reason"] != "error"
-                self.failed += answer["finish_reason"] == "error"
-                self.stop_if_hopeless(answer["text"])
-                return answer
-            except _Failed as error:
-                reason, absent = str(error), False
+        chance = rng(self.teacher.seed, "backoff", request.name)
+        tries = collections.Counter[bool]()
+        while True:
+            outcome = await self.attempt(transport, request, chance)
+            if not isinstance(outcome, Outcome):
+                self.count(outcome["finish_reason"] == "error", outcome["text"], kept=True)
+                return outcome
+            tries[outcome.kind == "rate"] += 1
+            most = self.teacher.attempts * (_RATE_TRIES if outcome.kind == "rate" else 1)
+            if outcome.action != "retry" or tries[outcome.kind == "rate"] >= most:
                 break
-            except _Retry as error:
-                reason, absent = str(error), error.absent
-                if attempt + 1 < self.teacher.attempts:
-                    wait = min(self.teacher.backoff * 2**attempt, 60.0) * (0.5 + chance.random())
-                    await self.pause(min(max(wait, error.wait), _LONGEST_WAIT))
-        if absent and not self.answered:
+            longest = 60.0 * self.teacher.backoff
+            wait = min(self.teacher.backoff * 2.0 ** (sum(tries.values()) - 1), longest)
+            wait = max(wait * (0.5 + chance.random()), outcome.wait)
+            if outcome.shared:
+                await self.pause_all(wait)
+            await self.pause(wait)
+        if outcome.kind == "absent" and not self.answered:
             raise UserError(
-                f"teacher: nothing answers at {self.teacher.base_url} ({reason}); check"
+                f"teacher: nothing answers at {self.teacher.base_url} ({outcome.text}); check"
                 " teacher.base_url and the network. What was answered before is kept."
             )
-        self.failed += 1
-        self.stop_if_hopeless(reason)
-        say(f"teacher: request {request_id} failed: {reason}")
+        if outcome.kind == "unreadable":  # each try may have been billed: not again by itself
+            await self.keep(request, outcome, None, 0)
+        self.count(True, outcome.text)
+        say(f"teacher: request {request.name} failed: {outcome.text}")
         return {
-            "text": reason, "finish_reason": "error", "prompt_tokens": 0, "completion_tokens": 0,
-            "model": self.teacher.model, "cost": 0.0,
+            "text": outcome.text, "finish_reason": "error", "prompt_tokens": 0,
+            "completion_tokens": 0, "model": self.teacher.model, "cost": 0.0,
         }  # fmt: skip
 
-    def stop_if_hopeless(self, reason: str) -> None:
-        """Give up early: when half of all requests failed already, or the first ones all did."""
-        early = not self.answered and self.failed >= 2 * self.teacher.concurrency
-        if self.failed * 2 > self.total or (early and self.failed < self.total):
-            raise UserError(
+    def count(self, failed: bool, reason: str, kept: bool = False) -> None:
+        """Give up early: when half of all requests failed already, or the first ones all did.
+
+        kept: the failure belongs to its request; a few of these in a row say little of the others.
+        """
+        self.answered += not failed
+        self.failed += failed
+        self.failed_now[kept] += failed
+        nothing = not self.answered and not self.before
+        most = 2 * self.teacher.concurrency
+        early = nothing and (self.failed_now[False] >= most or self.failed_now[True] >= most + 20)
+        if failed and (self.failed * 2 > self.total or (early and self.failed < self.total)):
+            self.end(UserError(
                 f"teacher: {self.failed} requests of {self.total} failed, {self.answered} were"
-                f" answered just now (last failure: {_line(reason)}). Answers are kept; run again"
-                " to ask for the rest."
-            )
+                f" answered just now (last failure: {one_line(reason)}). Answers are kept; run"
+                " again to ask for the rest."
+            ))  # fmt: skip
 
-    async def attempt(self, client: "openai.AsyncOpenAI", key: str, body: Body) -> Answer:
-        """Reserve, send, settle. Raises _Retry, _Failed or UserError."""
-        import openai
-
-        charge = await self.reserve(key, body)
+    async def attempt(
+        self, transport: Transport, request: _Request, chance: random.Random
+    ) -> Answer | Outcome:
+        """Reserve, send, settle: an answer, or an outcome that is none. Raises UserError, Busy."""
+        charge = await self.reserve(request, chance)
+        if not isinstance(charge, int):
+            return answer_of(charge)
         self.in_flight += 1
         try:
-            await self.pause(self.journal.turn(self.teacher.requests_per_minute), charge)
-            async with asyncio.timeout(self.teacher.timeout):
-                raw = await client.chat.completions.with_raw_response.create(**body)
-            response = raw.http_response.text
-        except openai.APIStatusError as error:
-            self.journal.release(charge)
-            self.refused(error)
-        except (openai.APITimeoutError, TimeoutError) as error:
-            if type(error.__cause__).__name__ in _NEVER_SENT:
-                self.journal.release(charge)
-            raise _Retry(f"no answer in {self.teacher.timeout:g} s") from None
-        except openai.APIConnectionError as error:
-            cause = type(error.__cause__).__name__
-            absent = cause in _NEVER_SENT
-            if absent:
-                self.journal.release(charge)
-            raise _Retry(f"connection failed, {cause}", absent=absent) from None
+            try:
+                await self.take_turn(request)
+            except BaseException:
+                await self.writer.do(lambda journal: journal.release(charge))
+                raise
+            ended = await transport.send(request.wire)
+            outcome = classify(ended, request.sent)
+            self.heed(ended)
+            return await self.enter(request, outcome, charge)
         finally:
             self.in_flight -= 1
             self.settled.set()
-        answer, price = self.read(response, self.teacher.worst_case(body))
-        self.journal.keep(key, body, response, answer, charge, price)
-        return answer
 
-    async def pause(self, seconds: float, charge: int | None = None) -> None:
-        """Sleep. Raises the session's error, and takes `charge` back, where it stops meanwhile."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.stop.wait(), seconds)
-        if self.error:
-            if charge is not None:
-                self.journal.release(charge)
-            raise self.error
+    async def enter(self, request: _Request, outcome: Outcome, charge: int) -> Answer | Outcome:
+        """Put the end of a request into the journal."""
+        price = request.worst
+        if outcome.billed == "usage":
+            price = self.teacher.cost(outcome.usage, price)
+        if outcome.action in ("answer", "failure"):
+            price = 0 if outcome.billed == "none" else price
+            answer = await self.keep(request, outcome, charge, price)
+            if outcome.usage and outcome.usage.beyond:
+                self.overrun(outcome.usage.beyond)
+            return answer
+        if outcome.billed == "none":
+            await self.writer.do(lambda journal: journal.release(charge))
+        elif outcome.billed == "unknown":
+            await self.writer.do(lambda journal: journal.lose(charge))
+        else:
+            await self.writer.do(lambda journal: journal.pay(charge, price))
+        if outcome.action == "stop":
+            raise UserError(stopped(self.teacher, outcome))
+        return outcome
 
-    async def reserve(self, key: str, body: Body) -> int:
-        worst = self.teacher.worst_case(body)
-        while True:
-            try:
-                return self.journal.reserve(key, worst, self.budget)
-            except OverBudget:
-                if self.in_flight:  # what they do not use may suffice
-                    self.settled.clear()
-                    await self.settled.wait()
-                    continue
-                spent, open_ = (value / NANO for value in self.journal.totals())
-                raise UserError(
-                    f"teacher: the budget of ${self.teacher.budget:.4f} is used up: ${spent:.4f}"
-                    f" spent or reserved (${open_:.4f} for requests without an answer), the next"
-                    f" request could cost ${worst / NANO:.4f}. Raise teacher.budget_dollars and"
-                    " rerun; all answers are kept."
-                ) from None
-
-    def refused(self, error: "openai.APIStatusError") -> NoReturn:
-        """Sort an HTTP error: retry, give up this request, or stop with one line."""
-        status = error.status_code
-        details = error.body if isinstance(error.body, dict) else {}
-        code = f"{details.get('code') or ''} {details.get('type') or ''}"
-        text = _line(str(details.get("message") or error.message))
-        text = text.replace(self.teacher.api_key, "***") if self.teacher.api_key else text
-        if status == 429 and "insufficient_quota" in code:
-            raise UserError(f"teacher: the account's quota is used up: {text}") from None
-        if status in (408, 409, 425, 429) or status >= 500:
-            raise _Retry(f"HTTP {status}: {text}", _retry_after(error.response.headers)) from None
-        if status in (400, 413, 422) and any(name in code for name in _ONE_REQUEST):
-            raise _Failed(f"HTTP {status}: {text}") from None
-        where = f"{self.teacher.base_url} (HTTP {status})"
-        if status in (401, 403):  # the message may quote the key
-            raise UserError(
-                f"teacher: the key in OPENAI_API_KEY is refused by {where}; check the key and its"
-                " rights."
-            ) from None
-        if status == 404:
-            raise UserError(
-                f'teacher: no model "{self.teacher.model}" at {where}: {text}; check teacher.model'
-                " and teacher.base_url."
-            ) from None
-        hint = ""
-        if self.teacher.schema and any(word in text for word in ("response_format", "schema")):
-            hint = " This endpoint takes no JSON schema: set teacher.structured to false."
-        raise UserError(f"teacher: request refused by {where}: {text}.{hint}") from None
-
-    def read(self, response: str, worst: int) -> tuple[Answer, int]:
-        """(answer, nano-dollars) from a response body. Raises _Retry where it is cut or not one."""
-        try:
-            value = json.loads(response)
-            choice = value["choices"][0]
-            reason, message = choice["finish_reason"], choice["message"]
-            text = message.get("content") or ""
-            usage = value.get("usage") or {}
-            sent, written = (int(usage.get(k) or 0) for k in ("prompt_tokens", "completion_tokens"))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-            raise _Retry(f"unreadable response: {_line(response)}") from None
-        if not isinstance(text, str):
-            raise _Retry(f"unreadable response: {_line(response)}")
-        if message.get("refusal") or reason not in ("stop", "length") or not text.strip():
-            text = text or str(message.get("refusal") or f"no text (finish_reason {reason})")
-            reason = "error"
-        # Without a count of tokens the price is unknown: the worst case stands.
-        price = self.teacher.price(sent, written) if sent and written else worst
-        answer: Answer = {
-            "text": text, "finish_reason": reason, "prompt_tokens": sent,
-            "completion_tokens": written, "model": str(value.get("model") or self.teacher.model),
-            "cost": price / NANO,
+    async def keep(
+        self, request: _Request, outcome: Outcome, charge: int | None, price: int
+    ) -> Answer:
+        """Keep an answer or a failure. A journal that takes nothing more ends the job, not it."""
+        usage = outcome.usage
+        record: Record = {
+            "body": request.wire.decode(), "response": outcome.response,
+            "text": outcome.text, "finish_reason": outcome.finish_reason,
+            "failure": outcome.kind, "length": request.length,
+            "prompt_tokens": usage.prompt if usage else 0,
+            "completion_tokens": usage.completion if usage else 0,
+            "model": outcome.model or self.teacher.model, "nano_dollars": price,
         }  # fmt: skip
-        return answer, price
+        try:
+            if charge is None:
+                await self.writer.do(lambda journal: journal.put(request.key, record))
+            else:
+                await self.writer.do(
+                    lambda journal: journal.keep_record(request.key, record, charge)
+                )
+        except Unwritable as error:
+            self.rescued.append({"key": request.key, "record": record, "charge": charge})
+            self.end(error)
+        return answer_of(record)
 
+    def overrun(self, beyond: int) -> None:
+        """A server that ignores the length: with prices, no budget can be held there."""
+        self.beyond += 1
+        if self.teacher.output_price:
+            self.end(UserError(
+                f"teacher: {self.teacher.base_url} wrote {beyond:,} tokens more than the"
+                f" {self.teacher.max_tokens:,} asked for: it ignores"
+                f" {self.teacher.length_parameter}, so the budget can not be held there. Nothing"
+                " more is sent; set the teacher's length_parameter to the name that it heeds."
+            ))  # fmt: skip
 
-def _line(text: str) -> str:
-    return shorten(" ".join(text.split()), 200)
+    def rescue(self) -> None:
+        """Write what the journal did not take wherever there is room, to be imported."""
+        name = f"jz3-answers-{secrets.token_hex(4)}.jsonl"
+        for folder in (self.path.parent, Path(tempfile.gettempdir()), Path.cwd()):
+            with contextlib.suppress(OSError):
+                lines = [json.dumps({k: row[k] for k in ("key", "record")}) for row in self.rescued]
+                (folder / name).write_text("\n".join(lines) + "\n")
+                say(f"teacher: {len(lines)} paid answers did not fit into the journal and are in"
+                    f" {folder / name}; bring them in with: python scripts/journal.py import"
+                    f" {self.path} {folder / name}")  # fmt: skip
+                return
 
+    # ------------------------------------------------------------ when to send
 
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a Retry-After header asks for (0.0 without one); a date counts as one minute."""
-    value = headers.get("retry-after", "")
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        return 60.0 if value else 0.0
+    async def reserve(self, request: _Request, chance: random.Random) -> int | Record:
+        """Claim a request, once the teacher takes requests and the budget allows it."""
+
+        def begin(journal: TeacherJournal) -> int | Record | float:
+            return journal.paused() or journal.begin(
+                request.key, request.worst, self.budget, request.length
+            )
+
+        while True:
+            now = asyncio.get_running_loop().time()
+            if self.open_at > now:
+                await self.pause(self.open_at - now + chance.random() * min(self.open_at - now, 1))
+                continue
+            try:
+                found = await self.writer.do(begin, sends=True)
+            except OverBudget as error:
+                if not self.in_flight and not error.shared:
+                    raise await self.used_up(request.worst) from None
+                self.settled.clear()  # what those under way do not use may suffice
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.settled.wait(), _POLL)
+                await self.pause(0)
+                continue
+            if not isinstance(found, float):
+                if isinstance(found, int) and self.error:
+                    await self.writer.do(functools.partial(TeacherJournal.release, charge=found))
+                    raise self.error
+                return found
+            await self.pause(found + chance.random() * 0.1)
+
+    async def used_up(self, worst: int) -> UserError:
+        """What is said when the budget is used up."""
+        spent, open_ = await self.writer.do(lambda journal: journal.totals())
+        note = f"${open_ / NANO:.4f} for requests without an answer"
+        return UserError(
+            f"teacher: the budget of ${self.teacher.budget:.4f} is used up: ${spent / NANO:.4f}"
+            f" spent or reserved ({note}), the next request could cost ${worst / NANO:.4f}. Raise"
+            " teacher.budget_dollars and rerun; all answers are kept."
+            + (f" `python scripts/journal.py list {self.path}` shows them." if open_ else "")
+        )
+
+    async def take_turn(self, request: _Request) -> None:
+        """Wait for a place under the limits per minute, of all jobs together."""
+        teacher = self.teacher
+        if not teacher.requests_per_minute and not teacher.tokens_per_minute:
+            return
+        tokens = request.sent.sent / 4 + request.length
+
+        def turn(journal: TeacherJournal) -> float:
+            return max(
+                journal.turn(teacher.requests_per_minute),
+                journal.turn(teacher.tokens_per_minute, tokens, "tokens"),
+            )
+
+        await self.pause(await self.writer.do(turn))
+
+    def heed(self, ended: Ended) -> None:
+        """Wait where the provider says that nothing is left of its limits."""
+        if wait := spent_limits(ended.headers):
+            self.open_at = max(self.open_at, asyncio.get_running_loop().time() + wait)
+
+    async def pause_all(self, seconds: float) -> None:
+        """Let all requests wait, those of other jobs too: one was told to slow down."""
+        self.open_at = max(self.open_at, asyncio.get_running_loop().time() + seconds)
+        await self.writer.do(lambda journal: journal.pause(seconds))
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep. Raises the session's error where it stops meanwhile."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stop.wait(), seconds)
+        if self.error:
+            raise self.error

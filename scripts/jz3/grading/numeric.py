@@ -9,20 +9,25 @@ import cmath
 import math
 import random
 import re
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 _TOKEN = re.compile(
     r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|((?:\\[A-Za-z]+|[A-Za-z])(?:\s*_\s*(?:\w|\{[\w ]+\}))?)"
-    r"|([-+*/^(){}\[\]]))"
+    r"|([-+*/^(){}\[\]!]))"
 )
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[complex], complex]] = {
     r"\sin": cmath.sin, r"\cos": cmath.cos, r"\tan": cmath.tan, r"\ln": cmath.log,
-    r"\exp": cmath.exp,
+    r"\exp": cmath.exp, r"\abs": abs,
+    r"\cot": lambda z: 1 / cmath.tan(z), r"\sec": lambda z: 1 / cmath.cos(z),
+    r"\csc": lambda z: 1 / cmath.sin(z), r"\arcsin": cmath.asin, r"\arccos": cmath.acos,
+    r"\arctan": cmath.atan, r"\sinh": cmath.sinh, r"\cosh": cmath.cosh, r"\tanh": cmath.tanh,
 }  # fmt: skip
 _GREEK = re.compile(
     r"\\(alpha|beta|gamma|delta|epsilon|varepsilon|theta|kappa|lambda|mu|nu|rho|sigma|tau|phi|varphi"
     r"|psi|omega|Gamma|Delta|Lambda|Omega|Phi|Psi|hbar|ell)(_|$)"
 )
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*\^\s*\{?\s*\\circ\s*\}?")
 _SIGNS = {r"\cdot": "*", r"\times": "*", r"\div": "/"}
 _CONSTANTS = {r"\pi": math.pi, "e": math.e, "i": 1j}
 _CLOSING = {"(": ")", "{": "}", "[": "]"}
@@ -38,7 +43,8 @@ class _Unread(ValueError):
 class _Reader:
     """Recursive descent over one text, at one point."""
 
-    def __init__(self, text: str, point: int) -> None:
+    def __init__(self, text: str, point: int, values: Mapping[str, float] | None = None) -> None:
+        self.values = values
         self.tokens: list[str] = []
         start = 0
         text = text.rstrip()
@@ -95,6 +101,15 @@ class _Reader:
 
     def power(self) -> complex:
         value = self.atom()
+        if self.next == "!":
+            self.take()
+            if (
+                self.next == "!"
+                or value.imag
+                or not (value.real.is_integer() and 0 <= value.real <= 170)
+            ):
+                raise _Unread("factorial")
+            value = complex(math.factorial(int(value.real)))
         if self.next == "^":
             self.take()
             return value ** (self.argument() if self.next != "-" else self.signed())
@@ -117,11 +132,16 @@ class _Reader:
             return self.group()
         token = self.take()
         if token in _CONSTANTS:
-            return _CONSTANTS[token]
+            return complex(_CONSTANTS[token])
         if token[:1].isdigit() or token[:1] == ".":
-            return float(token)
+            return complex(float(token))
         if token[:1].isalpha() or _GREEK.match(token):
-            return random.Random(f"{token}/{self.point}").uniform(0.5, 2)
+            name = re.sub(r"[\s{}]", "", token)  # a_{2} is a_2
+            if self.values is None:
+                return complex(random.Random(f"{name}/{self.point}").uniform(0.5, 2))
+            if name not in self.values:
+                raise _Unread(name)
+            return complex(self.values[name])
         if token == r"\frac":
             return self.argument() / self.argument()
         if token == r"\sqrt":
@@ -129,7 +149,7 @@ class _Reader:
             return self.argument() ** (1 / degree)
         if token in _FUNCTIONS:
             bracketed = self.next in ("(", "{")
-            result = _FUNCTIONS[token](self.group() if bracketed else self.atom())
+            result = complex(_FUNCTIONS[token](self.group() if bracketed else self.atom()))
             if self.next == "^" or not (bracketed or self.next in ("", "+", "-", ")", "}")):
                 raise _Unread(token)  # \sin 2x
             return result
@@ -147,6 +167,17 @@ def value(text: str, point: int = 0) -> complex | None:
     if reader.next or not abs(result) < _LARGEST:
         return None
     return result
+
+
+def value_at(text: str, values: Mapping[str, float]) -> complex | None:
+    """Value of a `plain` expression with these variables; None where it names another."""
+    text = _DEGREES.sub(r"(\1*\\pi/180)", text)
+    try:
+        reader = _Reader(text, 0, values)
+        result = complex(reader.total())
+    except (_Unread, ArithmeticError, ValueError, IndexError, RecursionError):
+        return None
+    return result if not reader.next and abs(result) < _LARGEST else None
 
 
 def _apart(a: complex, b: complex) -> bool:

@@ -7,8 +7,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from ..boxes import closing
+from .notation import rewritten
+from .units import LETTERS, factor, known_unit, same_unit
 
 _SYMBOLS = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "×": r"\times ", "⋅": r"\cdot ", "·": r"\cdot ",
@@ -18,6 +21,7 @@ _SYMBOLS = {
     "∅": r"\emptyset ", "ℝ": r"\mathbb{R} ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ",
     "√": r"\sqrt ",
 }  # fmt: skip
+_DIGITS = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,12})?")
 _SPACES = re.compile(r"(?<!\\)\\[!,;:> ]|~|\\q?quad(?![a-z])|\\displaystyle(?![a-z])|\s+")
 _TEXT = re.compile(r"\\(?:mbox|hbox|textbf|textit|textrm|mathrm|mathbf|mathit|operatorname)\s*\{")
 _FUNCTIONS = (
@@ -57,11 +61,15 @@ def unwrap(text: str) -> str:
             return text
 
 
+@lru_cache(maxsize=1 << 16)  # gold answers come again with every model and sample
 def plain(text: str) -> str:
     r"""One spelling of an answer: LaTeX without layout, `\frac{a}{b}` and `\sqrt{a}` braced.
 
     Python's notation (`sqrt(2)`, `x**2`, `pi`) and Unicode signs become LaTeX. Case is kept.
     """
+    if _DIGITS.fullmatch(text):
+        return text
+    text = rewritten(text)
     for sign in set(text):
         if sign in _SYMBOLS:
             text = text.replace(sign, _SYMBOLS[sign])
@@ -89,7 +97,10 @@ def plain(text: str) -> str:
     text = _wrap(text, "sqrt", "(")
     text = text.replace("**", "^")
     text = re.sub(r"\^\s*\(?(-?\d{2,}|-\d)\)?", r"^{\1}", text)
-    text = re.sub(rf"(?<![A-Za-z\\])({_FUNCTIONS})(?![A-Za-z])", r"\\\1", text)
+    # min and max without brackets are minutes and words
+    text = re.sub(
+        rf"(?<![A-Za-z\\])(?!(?:min|max)(?!\s*[({{_\\]))({_FUNCTIONS})(?![A-Za-z])", r"\\\1", text
+    )
     text = re.sub(r"(?<![A-Za-z])oo(?![A-Za-z])", r"\\infty", text)
     text = unwrap(text)
     text = re.sub(r"^(?:\\approx|\\sim|approximately|about|=|:)\s*", "", text)
@@ -137,61 +148,7 @@ def spoken_number(text: str) -> int | None:
     return total + group if seen else None
 
 
-# ---------------------------------------------------------------- units
-
-
-def _units() -> dict[str, tuple[str, Fraction]]:
-    """Spelling -> (dimension, size). Only units with one meaning in school mathematics."""
-    families = {
-        "length": {
-            "1/1000": "mm millimeter millimetre", "1/100": "cm centimeter centimetre",
-            "1": "m meter metre", "1000": "km kilometer kilometre", "127/5000": "in inch inche",
-            "381/1250": "ft foot feet", "1143/1250": "yd yard", "201168/125": "mi mile",
-        },
-        "mass": {"1/1000": "mg milligram", "1": "g gm gram", "1000": "kg kilogram"},
-        "weight": {"1": "oz ounce", "16": "lb pound"},
-        "time": {
-            "1": "s sec second", "60": "min minute", "3600": "h hr hour", "86400": "day",
-            "604800": "week",
-        },
-        "calendar": {"1": "month", "12": "year"},
-        "money": {"1": "cent", "100": "dollar $"},
-        "euro": {"1": "euro"},
-        "volume": {"1": "ml milliliter millilitre", "1000": "l liter litre"},
-        "capacity": {"1": "cup", "2": "pint", "4": "quart", "16": "gallon"},
-        "angle": {"1": "degree", },
-        "radian": {"1": "rad radian"},
-        "speed in miles": {"1": "mph"},
-        "morning": {"1": "am"},
-        "afternoon": {"1": "pm"},
-    }  # fmt: skip
-    return {
-        name: (dimension, Fraction(size))
-        for dimension, sizes in families.items()
-        for size, names in sizes.items()
-        for name in names.split()
-    }
-
-
-UNITS = _units()
-
-
-def known_unit(text: str) -> tuple[str, Fraction] | None:
-    """Dimension (with its power) and size of a unit's spelling; None for any other words."""
-    text = text.lower().replace(".", "").strip(" ()-")
-    text = re.sub(r"\s+", " ", text)
-    power = 1
-    match = re.fullmatch(r"(square|sq|cubic) (.+)", text)
-    if match:
-        power, text = (3 if match[1] == "cubic" else 2), match[2]
-    match = re.fullmatch(r"(.+?)(?: ?\^ ?\{?([23])\}?| (squared|cubed))", text)
-    if match:
-        power, text = int(match[2] or (2 if match[3] == "squared" else 3)), match[1]
-    text = text if text in UNITS else text.removesuffix("s")
-    if text not in UNITS:
-        return None
-    dimension, size = UNITS[text]
-    return (f"{dimension}^{power}", size**power)
+# ---------------------------------------------------------------- value and unit
 
 
 _UNIT_IN_TEXT = re.compile(r"\s*\\text\s*\{([^{}]*)\}\s*((?:\^\s*\{?\d\}?)?)$")
@@ -199,6 +156,12 @@ _UNIT_BARE = re.compile(
     r"(?<=[\d}.])(?:\s*-\s*|\s*)(\(?[A-Za-z][A-Za-z.'\-]*(?: (?:of |per )?[A-Za-z.'\-]+){0,4}\)?)"
     r"\s*((?:\^\s*\{?\d\}?)?)$"
 )
+_UNIT_FORMULA = re.compile(r"(?<=[\d}.)])\s*([^\W\d_°][\w/^{}. ·*-]*|°[CF])$")
+_CURRENCY = re.compile(
+    r"(-?)\s*(€|£|₹|¥|\\?\$|\\pounds|\\(?:euro|yen)(?![a-z])|(?:USD|EUR|GBP|INR|Rs\.?|US\\?\$)(?![A-Za-z]))"
+    r"\s*(?=[-\d.\\])"
+)
+_CURRENCY_BEHIND = re.compile(r"(?<=[\d}])\s*(€|£|₹|¥|\\pounds|\\euro|\\?\$)$")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)$")
 
 
@@ -208,17 +171,19 @@ def split_unit(text: str) -> tuple[str, str]:
     A single letter counts as a unit only inside `\text{}`: elsewhere it is a variable.
     """
     text = text.strip()
-    money = re.match(r"(-?)\s*(?:(€)|\\?\$|USD|US\\?\$)\s*(?=[-\d.\\])", text)
-    if money:
+    if money := _CURRENCY.match(text):
         value, unit = split_unit(money[1] + text[money.end() :])
         scale = f" {unit}" if unit in SCALES else ""
-        return value + scale, "euro" if money[2] else "$"
+        return value + scale, _currency(money[2])
+    if money := _CURRENCY_BEHIND.search(text):
+        return text[: money.start()].strip(), _currency(money[1])
     for pattern, unit in (
         (r"\s*(?:\\?%|percent)$", "%"),
         (r"\s*\^\s*\{?\s*\\circ\s*\}?(?:\s*\\?(?:text)?\{?[CF]\}?)?$", "degrees"),
-        (r"\s*\\?\$$", "$"),
     ):
         match = re.search(pattern, text)
+        if unit == "degrees" and re.search(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])", text):
+            continue  # of an angle inside
         if match and match.start():
             return text[: match.start()].strip(), unit
     match = _ORDINAL.search(text)
@@ -230,6 +195,10 @@ def split_unit(text: str) -> tuple[str, str]:
             return text, ""
         unit = match[1].strip() + match[2].replace(" ", "")
         return text[: match.start()].strip(), "%" if unit == "percent" else unit
+    match = _UNIT_FORMULA.search(text)
+    letter = match and re.fullmatch(r"[A-Za-z](?:\s*\^.*)?", match[1])  # may be a variable
+    if match and not letter and known_unit(match[1]):
+        return text[: match.start()].strip(), match[1].strip()
     match = _UNIT_BARE.search(text)
     if match:
         words = [word.strip("().'-") for word in re.split(r"[ -]", match[1])]
@@ -239,6 +208,23 @@ def split_unit(text: str) -> tuple[str, str]:
         if len(words[0]) > 1 and "or" not in words and sensible and wordy:
             return text[: match.start()].strip(), whole
     return text, ""
+
+
+def _currency(sign: str) -> str:
+    """The sign of a currency as one of `units`."""
+    name = sign.strip("\\").rstrip(".").lower()
+    return {"pounds": "£", "us$": "$"}.get(name, name)
+
+
+def without_letter(text: str) -> tuple[str, str]:
+    """A number in front of a one-letter unit, and that unit (with its power); ("", "") if none.
+
+    Only where a number is expected: elsewhere `3m` is three times m.
+    """
+    found = re.fullmatch(
+        rf"(.*[\d}}])\s*(?:\\cdot)?\s*([{LETTERS}]\s*(?:\^\s*\{{?[23]\}}?)?)", text
+    )
+    return (found[1].strip(), found[2]) if found else ("", "")
 
 
 # ---------------------------------------------------------------- numbers
@@ -276,10 +262,40 @@ def _exact(text: str) -> Fraction:
     return Fraction(text + "0" if text.endswith(".") else text)
 
 
+_PART = re.compile(
+    rf"\s*(?:,|and|\\text\s*\{{\s*and\s*\}}|\+)?\s*({_PLAIN_NUMBER}|\\frac\{{\d+\}}\{{\d+\}})\s*"
+    r"(?:\\text\s*\{\s*([A-Za-z]+)[\s.]*\}|([A-Za-z]+)\.?|(''|'|\"|°|\^\{?\\circ\}?))"
+)
+_MARKS = {"'": "arcminute", "''": "arcsecond", '"': "arcsecond"}
+
+
+def _compound(text: str) -> "Quantity | None":
+    """Two quantities or more of one dimension: `1 hour 30 minutes`, `5 feet 3 inches`."""
+    parts: list[Quantity] = []
+    place = 0
+    while place < len(text):
+        part = _PART.match(text, place)
+        if not part:
+            return None
+        name = part[2] or part[3] or _MARKS.get(part[4] or "", "degree" if part[4] else "")
+        value = quantity(part[1])
+        if value is None or not known_unit(name):
+            return None
+        parts.append(Quantity(value.value, name))
+        place = part.end()
+    if len(parts) < 2 or not all(same_unit(part.unit, parts[0].unit) for part in parts):
+        return None
+    last = parts[-1].unit
+    total = sum((part.value * factor(part.unit, last) for part in parts), Fraction(0))
+    return Quantity(total, last)
+
+
 def quantity(text: str) -> Quantity | None:
     """Read `plain` text as one number with an optional unit; None if it is anything else."""
     if not text or len(text) > _LONGEST:
         return None
+    if together := _compound(text):
+        return together
     text, unit = split_unit(text)
     value, scale = split_unit(text) if unit not in SCALES else (text, unit)
     if scale in SCALES:
@@ -352,9 +368,8 @@ def same_quantity(predicted: Quantity, gold: Quantity) -> bool:
             )
             for share in shares
         )
-    ours, theirs = known_unit(predicted.unit), known_unit(gold.unit)
-    if ours and theirs:
-        if ours[0] != theirs[0]:
-            return False
-        return same_number(predicted.value * ours[1] / theirs[1], gold.value, predicted.digits)
-    return same_number(predicted.value, gold.value, predicted.digits)
+    alike = same_unit(predicted.unit, gold.unit)
+    if alike is False:
+        return False
+    value = predicted.value * (factor(predicted.unit, gold.unit) if alike else 1)
+    return same_number(value, gold.value, predicted.digits)

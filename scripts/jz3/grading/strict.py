@@ -5,26 +5,33 @@ compared by its kind, and math-verify for the rest. `released` follows the autho
 leniencies (`released`), for comparison with the paper's numbers.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from typing import Any, NamedTuple
 
+from . import kinds
 from . import released as released_rules
+from .exact import exact
 from .extraction import extract_answer
-from .numeric import differ
+from .numeric import differ, value_at
 from .quantities import (
     FUNCTIONS,
     NUMBER_WORDS,
+    Quantity,
     compact,
-    known_unit,
     plain,
     quantity,
     same_quantity,
     split_unit,
     unwrap,
+    without_letter,
 )
+from .relations import same_numbers, says_which_numbers
 from .structures import Structure, enclosed, interval, split_top, structure
 from .symbolic import WORKER
+from .units import known_unit, same_unit
 
 __all__ = ["extract_answer", "grade", "released", "strict"]
 
@@ -37,8 +44,6 @@ _NAME = (
 _ASSIGNED = re.compile(
     rf"({_NAME})(\s*\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\))?\s*(?:=|\\in(?![A-Za-z]))\s*"
 )
-_OPTION, _CHOSEN = re.compile(r"[A-J]"), re.compile(r"\(?([A-Ja-j])(?:[).:].*)?")
-_CLOCK = re.compile(r"(\d{1,2})(?::(\d\d))?\s*([ap])\.?\s?m\.?", re.I)
 _BASED = re.compile(r"([0-9A-Za-z]+)_\{?(\d+|\\text\s*\{?\w+\}?)\}?")
 _BUILDER = re.compile(
     r"\\\{\s*([A-Za-z])\s*(?:\\in\s*\\mathbb\{R\}\s*)?(?::|\||\\mid(?![A-Za-z]))(.*)\\\}"
@@ -87,17 +92,55 @@ def _simplest(text: str) -> str:
         text = whole[2].strip()
 
 
+_NAME_OF_VALUE = re.compile(
+    r"(?:\\?[A-Za-z]+(?:_\{?\w+\}?)?'*(?:\([^()=]*\))?|\|[^|=]+\||m?\s*\\angle\s*[A-Z]+"
+    r"|\\overline\s*\{[A-Z]+\}|\\text\s*\{[^{}]*\}|[A-Z]{2,4}|\\(?:sin|cos|tan)\s*[A-Z])\s*(?:=|:)\s*(.+)"
+)
+_LINE_OR_CURVE = ("x", "y", "z", "r", "0")
+
+
 def _value(text: str, other: str) -> str:
-    r"""`text` without "x =" where `other` is no equation; the end of a chain `1+1 = 2`."""
-    if "=" in other or re.search(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])", text):
+    r"""`text` without "x =" where `other` is no equation; the value that a chain comes to.
+
+    `1+1 = 2` and `36\pi \approx 113.1` say one number in several ways.
+    """
+    if re.search(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])", text):
+        return text
+    near = split_top(text, r"\\approx(?![A-Za-z])|\\simeq(?![A-Za-z])")
+    if len(near) > 1 and near[0] and _agree(near, 0.02):
+        text = near[0]
+    if "=" in other:
         return text
     named = _ASSIGNED.match(text)
     if named and "=" not in text[named.end() :]:
         return text[named.end() :].strip()
     sides = split_top(text, "=")
-    if len(sides) > 1 and quantity(sides[-1]) and not re.search(r"[A-Za-z]", sides[-2]):
-        return sides[-1]
+    if len(sides) > 1 and all(sides):
+        if _agree(sides, 1e-9):
+            return sides[-1]
+        if len(sides) == 2 and _NAME_OF_VALUE.fullmatch(text):
+            return sides[1]
+        if quantity(sides[-1]) and not re.search(r"[A-Za-z]", sides[-2]) and len(sides) == 2:
+            left = exact(split_unit(sides[0])[0])
+            return text if left is not None else sides[-1]
+        if (
+            len(sides) > 2
+            and _NAME_OF_VALUE.fullmatch(f"{sides[0]}={sides[1]}")
+            and _agree(sides[1:], 1e-9)
+        ):
+            return sides[-1]
     return text
+
+
+def _agree(sides: list[str], tolerance: float) -> bool:
+    """Whether all sides have values, and these are as close."""
+    values = [value_at(split_unit(side)[0], {}) for side in sides]
+    first = values[0]
+    if first is None or any(value is None for value in values):
+        return False
+    return all(
+        abs(v - first) <= tolerance * max(abs(first), 1e-12) for v in values if v is not None
+    )
 
 
 def _words(text: str) -> str:
@@ -123,14 +166,6 @@ def _variables(text: str) -> set[str]:
     return set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text))
 
 
-def _clock(text: str) -> tuple[int, int] | None:
-    """Hour (0-23) and minute of a time with a.m. or p.m.; else None."""
-    time = _CLOCK.fullmatch(re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text).strip())
-    if not time or int(time[1]) > 12:
-        return None
-    return int(time[1]) % 12 + 12 * (time[3].lower() == "p"), int(time[2] or 0)
-
-
 # ---------------------------------------------------------------- the rules
 
 
@@ -152,11 +187,14 @@ def spelling(pair: Pair) -> bool | None:
 
 
 def option(pair: Pair) -> bool | None:
-    """A gold letter A-J is met by that letter, in brackets or with the choice's text behind it."""
-    chosen = _CHOSEN.fullmatch(pair.predicted)
-    if not chosen or not _OPTION.fullmatch(pair.gold):
+    """A gold choice is met by its letter, or by its value where the gold answer gives that too."""
+    gold = kinds.choice(pair.gold)
+    if not gold:
         return None
-    return chosen[1].upper() == pair.gold
+    ours = kinds.choice(pair.predicted)
+    if ours:
+        return ours[0] == gold[0]
+    return same(Pair(pair.predicted, gold[1], pair.depth + 1)) if gold[1] else None
 
 
 def equation_asked(pair: Pair) -> bool | None:
@@ -164,6 +202,8 @@ def equation_asked(pair: Pair) -> bool | None:
     named = _ASSIGNED.match(pair.gold)
     if not named or named[2]:
         return None
+    if "=" not in pair.predicted and named[1].strip() not in _LINE_OR_CURVE:
+        return None  # V = ... asks for the formula behind it
     given = _value(pair.gold, pair.predicted)
     if given == pair.gold or quantity(given) or structure(given):
         return None
@@ -184,20 +224,139 @@ def numeral_with_base(pair: Pair) -> bool | None:
 def numbers(pair: Pair) -> bool | None:
     """Two numbers with or without units, compared exactly."""
     gold = quantity(pair.gold)
-    ours = quantity(pair.predicted) if gold else None
-    return same_quantity(ours, gold) if ours and gold else None
+    if not gold:
+        return None
+    ours = quantity(pair.predicted) or _loosely_written(pair.predicted, gold)
+    return same_quantity(ours, gold) if ours else None
 
 
-def clock(pair: Pair) -> bool | None:
-    """A gold time of day is met by that time."""
-    time = _clock(pair.gold)
-    return _clock(pair.predicted) == time if time else None
+def _loosely_written(text: str, gold: Quantity) -> Quantity | None:
+    """A number with a unit of one letter, or with a decimal comma: where a number is expected."""
+    if (place := kinds.ordinal(text)) is not None:
+        return Quantity(Fraction(place), "ordinal")
+    value, unit = without_letter(text)
+    if value and (number := quantity(value)) and not number.unit:
+        return Quantity(number.value, unit, number.digits)
+    value, unit = split_unit(text)
+    if gold.value.denominator == 1 and not gold.digits:
+        return None
+    european = re.fullmatch(r"(-?\d{1,3}(?:[. ]\d{3})*|-?\d+),(\d+)", value)
+    if european and (
+        len(european[2]) != 3 or re.search(r"[. ]", european[1]) or value.startswith("0")
+    ):
+        number = quantity(f"{re.sub('[. ]', '', european[1])}.{european[2]}")
+        return Quantity(number.value, unit, number.digits) if number else None
+    return None
+
+
+def exact_values(pair: Pair) -> bool | None:
+    """Whole numbers, fractions, powers and factorials, computed exactly; angles in radians."""
+    bare = [split_unit(side)[0] for side in pair[:2]]
+    ours, gold = (exact(side) for side in bare)
+    if ours is not None and gold is not None:
+        units = [split_unit(side)[1] for side in pair[:2]]
+        return same_quantity(Quantity(ours, units[0]), Quantity(gold, units[1]))
+    known = [known_unit(split_unit(side)[1]) for side in pair[:2]]
+    for mine, theirs, unit in ((0, 1, known[1]), (1, 0, known[0])):
+        if unit and unit[0] == "angle^1" and r"\pi" in bare[mine]:
+            turned = value_at(bare[mine], {})
+            degrees = value_at(bare[theirs], {})
+            if turned is not None and degrees is not None:
+                return abs(turned.real * 180 / math.pi - degrees.real) < 1e-6
+    return None
+
+
+def constants(pair: Pair) -> bool | None:
+    """Numbers with roots, pi, e or i: the same where they agree to twelve digits."""
+    ours, gold = value_at(pair.predicted, {}), value_at(pair.gold, {})
+    if ours is None or gold is None or abs(gold) < 1e-9 or abs(ours) < 1e-9:
+        return None
+    if abs(ours - gold) <= 1e-12 * abs(gold):
+        return True
+    return None if re.search(r"\d\.\d", pair.predicted + pair.gold) else False
+
+
+def vectors(pair: Pair) -> bool | None:
+    """Vectors in unit vectors, and as points."""
+    ours, gold = kinds.vector(pair.predicted), kinds.vector(pair.gold)
+    if not ours and not gold:
+        return None
+    return same(Pair(ours or pair.predicted, gold or pair.gold, pair.depth + 1))
+
+
+def named_values(pair: Pair) -> bool | None:
+    """`x = 2, y = -3` is met by the same values of the same names, and by the point (2, -3)."""
+    sides = [kinds.named_values(side) for side in pair[:2]]
+    if not any(side and len(side) > 1 for side in sides):
+        return None
+    both = [dict(side) if side else {} for side in sides]
+    if any(side and len(side) != len(names) for side, names in zip(sides, both, strict=True)):
+        return None  # one name, several values
+    if sides[0] and sides[1] and both[0].keys() == both[1].keys():
+        return all(same(Pair(both[0][name], both[1][name], pair.depth + 1)) for name in both[1])
+    indexed = any(re.search(r"_\d", name) for side in sides for name, _ in side or ())
+    if indexed:
+        return None
+    named, other = (both[0], pair.gold) if len(both[0]) > 1 else (both[1], pair.predicted)
+    whole = enclosed(other)
+    parts = split_top(whole[2] if whole else other, r",|\sand\s")
+    if len(parts) != len(named) or (whole and whole[0] != "(") or kinds.named_values(other):
+        return None
+    orders = [[named[name] for name in sorted(named)]]  # of a point's coordinates
+    if not whole:
+        orders.append(list(named.values()))  # of a list: as they were asked for
+    return any(
+        all(same(Pair(a, b, pair.depth + 1)) for a, b in zip(order, parts, strict=True))
+        for order in orders
+    )
+
+
+def set_of_numbers(pair: Pair) -> bool | None:
+    """Inequalities and intervals: the same where they hold the same numbers."""
+    if not (says_which_numbers(pair.predicted) or says_which_numbers(pair.gold)):
+        return None
+    return same_numbers(pair.predicted, pair.gold)
+
+
+def time_or_date(pair: Pair) -> bool | None:
+    """Times of day and dates in any order; what one side leaves out is the question's to say."""
+    times = kinds.clock(pair.predicted), kinds.clock(pair.gold)
+    if times[0] and times[1]:
+        return kinds.same_time(times[0], times[1])
+    dates = kinds.date(pair.predicted), kinds.date(pair.gold)
+    if dates[0] and dates[1]:
+        years = {date[2] for date in dates if date} - {None}
+        return dates[0][:2] == dates[1][:2] and len(years) < 2
+    return None
+
+
+def nothing(pair: Pair) -> bool | None:
+    """No solution, however it is said."""
+    ours, gold = kinds.nothing(pair.predicted), kinds.nothing(pair.gold)
+    return ours == gold if gold or ours else None
+
+
+def remainder(pair: Pair) -> bool | None:
+    """Remainders by the same modulus."""
+    ours, gold = kinds.remainder(pair.predicted), kinds.remainder(pair.gold)
+    return ours == gold if ours and gold else None
 
 
 def words(pair: Pair) -> bool | None:
-    """Gold words are met by the same words."""
+    """Gold words are met by the same words; a list of them in any order."""
     named = _words(pair.gold)
-    return named == _words(pair.predicted) if named else None
+    if not named:
+        return None
+    if named == _words(pair.predicted):
+        return True
+    place = kinds.ordinal(pair.gold)
+    if place is not None and (ours := quantity(pair.predicted)):
+        return ours.value == place
+    lists = [
+        [_words(part) for part in split_top(side, r",\s*(?:and|or)\s|,|\s(?:and|or)\s|;") if part]
+        for side in (re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text) for text in pair[:2])
+    ]
+    return len(lists[1]) > 1 and all(lists[0]) and sorted(lists[0]) == sorted(lists[1])
 
 
 def inequality_in_another_variable(pair: Pair) -> bool | None:
@@ -224,8 +383,11 @@ def relation_on_one_side(pair: Pair) -> bool | None:
 
 def units_that_differ(pair: Pair) -> bool | None:
     """Expressions with known units must have the same; they are not converted."""
-    ours, gold = (known_unit(split_unit(side)[1]) for side in (pair.predicted, pair.gold))
-    return False if ours and gold and ours != gold else None
+    ours, gold = (split_unit(side)[1] for side in (pair.predicted, pair.gold))
+    known = known_unit(ours), known_unit(gold)
+    return (
+        False if same_unit(ours, gold) is False or (all(known) and known[0] != known[1]) else None
+    )
 
 
 def words_for_a_formula(pair: Pair) -> bool | None:
@@ -280,10 +442,22 @@ def without_units(pair: Pair) -> Pair:
 # decides; the last one always does.
 STEPS: tuple[tuple[Callable[[Pair], Pair], tuple[Rule, ...]], ...] = (
     (as_it_is, (spelling,)),
-    (simplest, (option, equation_asked)),
-    (values, (numeral_with_base, numbers, clock, words, inequality_in_another_variable)),
+    (simplest, (option, remainder, named_values, set_of_numbers, equation_asked)),
+    (
+        values,
+        (
+            numeral_with_base,
+            time_or_date,
+            numbers,
+            nothing,
+            exact_values,
+            words,
+            vectors,
+            inequality_in_another_variable,
+        ),
+    ),
     (intervals, (parts, relation_on_one_side, units_that_differ)),
-    (without_units, (words_for_a_formula, letters_of_another_case, spelling, algebra)),
+    (without_units, (words_for_a_formula, letters_of_another_case, spelling, constants, algebra)),
 )
 
 

@@ -164,7 +164,7 @@ def solutions(text: str) -> Structure | None:
     text = re.sub(r"\\text\s*\{\s*,?\s*(and|or)\s*\}", r" \1 ", text)
     parts: list[str] = []
     for part in split_top(text, r",\s*(?:and|or)\s|,|\s(?:and|or)\s|;"):
-        signed = split_top(part, r"\\pm(?![A-Za-z])")
+        signed = re.split(r"\s*\\pm(?![A-Za-z])\s*", part)
         if len(signed) == 2:
             parts += [f"{signed[0]}+{signed[1]}".lstrip("+"), f"{signed[0]}-{signed[1]}"]
         elif part:

@@ -51,7 +51,8 @@ def collect(
     record of such a rule for any other name is left over from another configuration. journal: the
     teacher's; what it charged beyond the answers in use has a line of its own.
     """
-    records = [_counted(path) for path in map(Path, products)]
+    seen: set[tuple[Any, ...]] = set()
+    records = [_counted(path, seen) for path in map(Path, products)]
     if journal and journal.exists():
         with TeacherJournal(journal) as paid:
             charged = paid.totals()[0] / NANO
@@ -89,11 +90,15 @@ def _step(stage: str, rule: str, entry: str = "", **amounts: float) -> dict[str,
     return {"stage": stage, "rule": rule, "entry": entry, **amounts}
 
 
-def _counted(path: Path) -> dict[str, Any]:
-    """The tokens and dollars that one product records."""
+def _counted(path: Path, seen: set[tuple[Any, ...]]) -> dict[str, Any]:
+    """The tokens and dollars that one product records.
+
+    seen: the teacher's answers counted so far. Distillations share those to equal requests, which
+    were paid for once: each counts where it comes first.
+    """
     stage, entry, file = path.parts[-3:]
     if file == "completions.parquet":
-        read, written, dollars = _sums(path, "prompt_tokens", "completion_tokens", "cost")
+        read, written, dollars = _first_time(path, seen)
         step = _step("distillation", "ask_teacher", entry, tokens_read=read, dollars=dollars)
         return step | {"tokens_written": written}
     if file == "candidates.parquet":
@@ -125,6 +130,26 @@ def _sums(path: Path, *names: str) -> list[Any]:
             raise UserError(f'{path}: column "{min(missing)}" is missing. Delete it and rerun.')
         table = file.read(columns=list(names))
     return [pc.sum(table[name]).as_py() or 0 for name in names]
+
+
+def _first_time(path: Path, seen: set[tuple[Any, ...]]) -> list[Any]:
+    """Sums of prompt tokens, completion tokens and cost of the answers that are not in `seen`."""
+    amounts = ("prompt_tokens", "completion_tokens", "cost")
+    identity = ("request_id", "prompt_digest", "model", "text")
+    with open_parquet(path) as file:
+        if missing := {*identity, *amounts} - set(file.schema_arrow.names):
+            raise UserError(f'{path}: column "{min(missing)}" is missing. Delete it and rerun.')
+        table = file.read(columns=[*identity, *amounts])
+    rows = zip(*(table[name].to_pylist() for name in (*identity, *amounts)), strict=True)
+    sums: list[Any] = [0, 0, 0.0]
+    here = set()
+    for *name, text, read, written, cost in rows:
+        key = (*name, hash(text))
+        here.add(key)
+        if key not in seen:
+            sums = [a + (b or 0) for a, b in zip(sums, (read, written, cost), strict=True)]
+    seen |= here
+    return sums
 
 
 def _timing(path: Path) -> pd.DataFrame:
