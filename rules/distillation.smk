@@ -172,6 +172,6 @@ rule journal:
     conda:
         "../envs/data.yaml"
     params:
-        journal=in_results("distillation/journal.sqlite"),
+        journal=experiment.teacher.journal or in_results("distillation/journal.sqlite"),
     shell:
         "python scripts/journal.py list {params.journal:q} 2> {log:q}"

@@ -20,14 +20,11 @@ WAYS = ("length_parameter", "system", "extra_body", "send", "tokens_per_minute")
 
 
 def make_teacher(recipe: dict[str, Any], base_url: str, key: str, seed: int) -> teacher.Teacher:
-    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price.
-
-    What a recipe does not say of an endpoint's ways is as OpenAI's own endpoint has it.
-    """
+    """The teacher of a recipe, at `base_url`. Raises UserError for want of a price."""
     input_price, output_price = teacher.price_of(recipe["model"], recipe["prices"])
-    ways = {name: recipe[name] for name in WAYS if name in recipe}
+    ways = {name: recipe[name] for name in WAYS}
     price = recipe["prices"][recipe["model"]]
-    if recipe.get("batch"):
+    if recipe["batch"]:
         ways["discount"] = price.get("batch_discount", 0.0)
     return teacher.Teacher(
         base_url=base_url,
@@ -74,15 +71,15 @@ def main(options: argparse.Namespace) -> None:
     requests = [
         (row["request_id"], plain.body(row["request_id"], row["prompt"], examples)) for row in rows
     ]
-    with TeacherJournal(options.journal) as journal:
+    with TeacherJournal(recipe["journal"] or options.journal) as journal:
         done, missing = teacher.answered(requests, journal)
         if done:
             program.say(f"ask_teacher: {len(done)} of {len(requests)} answered before")
         if missing:
             with endpoint(options) as base_url:
-                key = teacher.api_key(base_url, recipe.get("api_key_env") or "OPENAI_API_KEY")
+                key = teacher.api_key(base_url, recipe["api_key_env"])
                 asked = make_teacher(recipe, base_url, key, options.seed)
-                ask = batches.ask if recipe.get("batch") else teacher.ask
+                ask = batches.ask if recipe["batch"] else teacher.ask
                 done = ask(asked, requests, journal)
     table = [
         {

@@ -296,8 +296,10 @@ def test_the_key_is_not_needed_on_this_machine_only(monkeypatch):
 # ---------------------------------------------------------------- the program, and kill -9
 
 RECIPE = {
+    "length_parameter": "max_tokens", "system": "", "extra_body": {}, "batch": False,
+    "send": ["temperature", "seed"], "api_key_env": "OPENAI_API_KEY", "journal": "",
     "model": "test", "base_url": "", "temperature": 0.6, "max_tokens": 100, "structured": True,
-    "concurrency": 2, "requests_per_minute": 0, "timeout_seconds": 10, "attempts": 2,
+    "concurrency": 2, "requests_per_minute": 0, "tokens_per_minute": 0, "timeout_seconds": 10, "attempts": 2,
     "budget_dollars": 0.0, "prices": {"test": {"input": 0, "output": 0, "date": "2026-01-01"}},
     "mode": "cot", "threads": 1,
     "serve": {"command": SERVE, "source": "", "ready_seconds": 20},

@@ -134,7 +134,7 @@ def test_every_rule_is_documented_and_logged():
     for file in (ROOT / "rules").glob("*.smk"):
         for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.M):
             assert body.lstrip().startswith('"""'), name
-            if "shell:" in body:
+            if "shell:" in body and "output:" in body:
                 assert f'code_version("{name}.py")' in body, name
                 assert "log:" in body, name
                 assert "benchmark:" in body or "output:" not in body, name

@@ -190,7 +190,7 @@ FILTERS = {
     "refusal": Filter(("refusal",), _written(quality.refuses)),
     "latex": Filter(("latex",), _written(quality.broken_latex)),
     "personal_data": Filter(("personal_data",), _written(quality.personal_data)),
-    "executed": Filter(("not_executed",), _true("executed", "not_executed")),
+    "executed": Filter(("not_executed", "not_deterministic"), _true("executed", "not_executed")),
     "answer_agrees": Filter(("disagrees",), _true("answer_agrees", "disagrees")),
     "near_duplicate": Filter(("duplicate",), compare=_near_duplicates),
     "template_duplicate": Filter(("same_template",), compare=_template_duplicates),

@@ -144,6 +144,15 @@ class Price(Part):
 
     input: Number = key("Per million prompt tokens.", unit="dollars", ge=0)
     output: Number = key("Per million completion tokens.", unit="dollars", ge=0)
+    cached_input: Number | None = key(
+        "Per million prompt tokens that the provider read from its cache.",
+        unit="dollars",
+        ge=0,
+        default=None,
+    )
+    batch_discount: Number | None = key(
+        "Share of the price that batches do not cost.", ge=0, lt=1, default=None
+    )
     date: str = key("When the price was looked up.")
 
 
@@ -159,9 +168,27 @@ class Teacher(Part):
     serve: Serve = key("Local server, used where base_url is empty.", conduct=True)
     temperature: Number = key("Sampling temperature.", ge=0, le=2)
     max_tokens: int = key("Longest answer in tokens.", unit="tokens", ge=1)
+    length_parameter: Literal["max_tokens", "max_completion_tokens"] = key(
+        "What the endpoint calls the longest answer.", conduct=True
+    )
+    system: str = key("Message before all others; empty: none.")
+    send: Several[Literal["temperature", "seed"]] = key("Which of these the endpoint takes.")
+    extra_body: dict[str, Any] = key("Further fields of every request.")
     structured: bool = key("Ask for JSON by schema instead of [Problem]/[Solution] markers.")
     concurrency: int = key("Requests in flight.", conduct=True, ge=1)
     requests_per_minute: int = key("Our own limit; 0: none.", conduct=True, ge=0)
+    tokens_per_minute: int = key("The same in tokens.", unit="tokens", conduct=True, ge=0)
+    batch: bool = key(
+        "Ask by the provider's Batch API: cheaper, within a day, resumed by its id.", conduct=True
+    )
+    api_key_env: str = key(
+        "Variable of the environment that holds the key.", conduct=True, min_length=1
+    )
+    journal: str = key(
+        "File of what was asked and answered, so that no results folder pays twice; empty: in the"
+        " results.",
+        conduct=True,
+    )
     timeout_seconds: int = key("Time allowed for one request.", unit="seconds", conduct=True, ge=1)
     attempts: int = key("Tries per request.", conduct=True, ge=1)
     budget_dollars: Number = key(
