@@ -143,6 +143,10 @@ def test_threads_and_sympy_work():
     ],
 )  # fmt: skip
 def test_ordinary_programs_work(source, output):
+    if "/tmp/" in source and any(path.startswith("/tmp/") for path in (sys.prefix, __file__)):
+        pytest.skip(
+            "the environment or this clone lies in /tmp, which then is no program's to write"
+        )
     if "numpy" in source:
         pytest.importorskip("numpy")
     assert one(source).output == output

@@ -167,14 +167,18 @@ def test_only_what_is_new_is_asked(project, overlay, asked, spared):
     assert "rule train_model:" not in output
 
 
-def test_a_changed_grader_regrades_without_answering_again(project):
+def test_a_changed_grader_regrades_and_executes_but_generates_nothing_by_itself(project):
     path, text = edit(project, "scripts/jz3/grading/strict.py", "\ndef ", "\n_UNUSED = 1\n\n\ndef ")
     try:
-        planned = project.planned()
+        output = project.run("--dry-run").stdout
     finally:
         path.write_text(text)
-    assert {"grade_answers", "build_table"} <= planned
-    assert not planned & {"answer_benchmark", "train_model", "synthesize"}
+    planned = set(re.findall(r"^rule (\w+):", output, flags=re.MULTILINE))
+    # It also decides whether a program prints the stated answer.
+    assert {"grade_answers", "build_table", "execute_solutions"} <= planned
+    assert not planned & {"synthesize", "train_synthesizer", "synthesize_candidates"}
+    jobs = re.findall(r"^rule (?:answer_benchmark|train_model):\n(?: .*\n)*", output, re.MULTILINE)
+    assert all("reason: Input files updated by another job" in job for job in jobs), jobs
 
 
 def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
