@@ -1,5 +1,6 @@
 """Model-written programs: what they may do, what is kept of what they print."""
 
+import sys
 import time
 
 import pytest
