@@ -27,6 +27,7 @@ from typing import Any
 
 from . import boxes
 from .io import UserError, did_you_mean, read_json_lines
+from .text import without_thoughts
 
 SLOT = "{passage}"
 MODES = ("cot", "tool")
@@ -131,7 +132,7 @@ def parse_completion(text: str, mode: str) -> tuple[str, str] | None:
     In tool mode the solution must hold one closed ```python block or more; the first is kept with
     the text that follows it, and ```output blocks are removed.
     """
-    text = _CLOSING.sub("", text)
+    text = _CLOSING.sub("", without_thoughts(text))
     markers: list[tuple[str, int, int]] = []
     for match in _MARKER.finditer(text):
         name = (match["a"] or match["b"] or match["c"]).lower()
@@ -205,12 +206,15 @@ def from_structured(text: str, mode: str) -> tuple[str, str] | None:
     The solution ends with its answer in a box, whether the teacher put one there or not.
     """
     keys = structured_schema(mode)["required"]
+    text = without_thoughts(text)
+    begin, end = text.find("{"), text.rfind("}")  # a fence or a sentence may stand around it
     try:
-        value = json.loads(text)
+        value = json.loads(text[begin : end + 1])
         problem, work, answer = (value[key] for key in keys)
-    except (json.JSONDecodeError, KeyError, TypeError):
+        sound = all(isinstance(part, str) and part.encode() for part in (problem, work, answer))
+    except (ValueError, KeyError, TypeError, RecursionError):  # a lone surrogate is a ValueError
         return None
-    if not all(isinstance(part, str) for part in (problem, work, answer)):
+    if not sound:
         return None
     answer = _bare_answer(_restore_latex(answer))
     problem = re.sub(rf"^(?:{_MARKER.pattern})", "", _restore_latex(problem).strip(), flags=re.I)

@@ -387,3 +387,38 @@ def test_the_test_teacher_writes_sound_problems(prompt):
         if mode == "tool" or "python" not in prompt.lower():
             text = teacher_server.answer_text({"messages": [{"content": free}]})
             assert parsing.judge({**completion, "text": text}, mode, False)[0] == ""
+
+
+SOUND = '{"problem": "How many are 2 and 3?", "solution": "2 + 3 = 5.", "answer": "5"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SOUND,
+        f"```json\n{SOUND}\n```",
+        f"<think>Something with 3 {{apples}}?</think>\n{SOUND}",
+        f"Here it is:\n{SOUND}\nLet me know if you would like another!",
+    ],
+)
+def test_a_structured_answer_is_found_behind_thoughts_and_in_fences(text):
+    assert prompts.from_structured(text, "cot") == prompts.from_structured(SOUND, "cot")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SOUND.replace("How many", "\\ud83d"), "{" * 100_000, "[" * 200_000, "<think>" + SOUND,
+        "", "{}", SOUND.replace('"5"', "5"), SOUND.replace('"5"', "null"),
+    ],
+    ids=lambda text: repr(text[:20]),
+)  # fmt: skip
+def test_what_is_no_structured_answer_is_none_and_breaks_nothing(text):
+    assert prompts.from_structured(text, "cot") is None
+
+
+def test_a_thought_is_no_problem():
+    draft = "[Problem]:\nA draft\n\n[Solution]:\nnothing"
+    text = f"<think>{draft}</think>\n[Problem]:\nHow many?\n\n[Solution]:\nThree."
+    assert prompts.parse_completion(text, "cot") == ("How many?", "Three.")
+    assert prompts.parse_completion(f"<think>{draft}", "cot") is None

@@ -12,13 +12,13 @@ it comes to counts, not its last number whatever that is.
 import re
 
 from .. import boxes
+from ..text import without_thoughts
 from .quantities import compact, plain, unwrap
 
 _SENTENCE = 1000  # characters of a sentence
 _MOST_VALUES = 100  # boxes that are one answer together
 _LONGEST = 20_000  # characters from the end that are searched for statements and numbers
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.M | re.S)
-_THOUGHT = re.compile(r"<(/?)(?:think(?:ing)?|thought|reasoning|scratchpad)>", re.I)
 _TAG = re.compile(
     r"</?(?:b|i|u|em|strong|span|p|sub|sup|code|div|br|font|mark|answer)\b[^<>\n]{0,60}>", re.I
 )
@@ -96,23 +96,6 @@ def outputs(text: str) -> list[str]:
 def prose(text: str) -> str:
     """The text without its fenced programs; outputs are kept as plain lines."""
     return _FENCE.sub(lambda block: block[2] if block[1] in ("output", "") else "\n", text)
-
-
-def without_thoughts(text: str) -> str:
-    """What is said after thinking; nothing where a thought never ends."""
-    said: list[str] = []
-    place, thinking = 0, False
-    for mark in _THOUGHT.finditer(text):
-        if mark[1]:
-            if not thinking:
-                said.clear()  # the opening mark stood in the prompt
-            place, thinking = mark.end(), False
-        elif not thinking:
-            said.append(text[place : mark.start()])
-            thinking = True
-    if not thinking:
-        said.append(text[place:])
-    return " ".join(said)
 
 
 def _final(text: str) -> str:
