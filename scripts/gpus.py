@@ -9,7 +9,9 @@ torchrun on each joins them, at the node that the job started on.
 
 import argparse
 import fcntl
+import itertools
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,12 +19,19 @@ import time
 from pathlib import Path
 
 SAVE_SECONDS = 1800  # between a request to stop and the end; profiles/slurm asks so long before
+# A number, or the (beginning of the) identity of a GPU or of a part of one.
+_DEVICE = re.compile(r"\d+|(?:GPU|MIG)-[\w/-]+")
 
 
 def visible_devices() -> list[str]:
-    """Devices that this process may use, in the order CUDA numbers them."""
+    """Devices that this process may use, in the order CUDA numbers them, each once.
+
+    As for CUDA, a list ends at the first entry that is no device: "0,-1,1" shows one.
+    """
     if "CUDA_VISIBLE_DEVICES" in os.environ:
-        return [name for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",") if name]
+        names = [name.strip() for name in os.environ["CUDA_VISIBLE_DEVICES"].split(",")]
+        sound = itertools.takewhile(_DEVICE.fullmatch, names)
+        return list(dict.fromkeys(sound))
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

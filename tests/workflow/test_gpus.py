@@ -134,3 +134,26 @@ def test_on_a_processor_freed_memory_is_kept_for_use(machine, gpus, kept):
     )
     output = start(machine, gpus).communicate()[0]
     assert output.split() == [kept, *("0" * gpus)]
+
+
+@pytest.mark.parametrize(
+    ("named", "devices"),
+    [
+        ("0,1", ["0", "1"]), ("-1", []), ("", []), ("0,0", ["0"]), ("0,-1,1", ["0"]), (" 0, 2 ", ["0", "2"]),
+        ("GPU-8932f937-d72c", ["GPU-8932f937-d72c"]), ("MIG-GPU-1/2/3", ["MIG-GPU-1/2/3"]),
+        ("NoDevFiles", []), ("0,,1", ["0"]),
+    ],
+)  # fmt: skip
+def test_visible_devices_are_cudas(named, devices, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.syspath_prepend(str(GPUS.parent))
+    import gpus
+
+    assert gpus.visible_devices() == devices
+
+
+def test_too_few_devices_are_one_line_and_no_waiting(machine):
+    process = start({**machine, "CUDA_VISIBLE_DEVICES": "0,0"}, 2)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "needs 2 GPU(s), the machine shows 1" in error
