@@ -87,6 +87,8 @@ rule execute_solutions:
     threads: experiment.execution.workers
     resources:
         conduct=conduct(recipes.execute_solutions),
+        # threads are cut to the cores of the machine that Snakemake runs on
+        cpus_per_task=experiment.execution.workers,
         mem_mb=megabytes(workload.execution_memory(experiment)),
         runtime=120,
     params:

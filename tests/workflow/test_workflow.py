@@ -270,3 +270,17 @@ def test_a_malformed_table_is_named(project):
     ended = project.run("distillation", overlay=overlay)
     assert ended.returncode != 0
     assert re.search(r"passages\.parquet: not a readable Parquet file", ended.stdout)
+
+
+def test_jobs_ask_for_their_cores_whatever_machine_plans_them(project):
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})  # inherited by what is started
+    try:
+        output = project.run(
+            "--dry-run", "--forcerun", "execute_solutions", overlay={"execution": {"workers": 5}}
+        ).stdout
+    finally:
+        os.sched_setaffinity(0, cores)
+    jobs = re.findall(r"^rule execute_solutions:\n(?: .*\n)*", output, re.MULTILINE)
+    assert jobs, output
+    assert all("cpus_per_task=5" in job for job in jobs)
