@@ -38,6 +38,7 @@ include: "rules/planning.smk"
 
 onstart:
     refuse_orphans()
+    forget_mistakes()
 
 
 rule all:

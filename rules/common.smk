@@ -12,11 +12,13 @@ from pathlib import Path
 
 from snakemake.common import overwrite_function_params
 from snakemake.exceptions import WorkflowError
+from snakemake.jobs import GroupJob, Job
 from snakemake.resources import Resource
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from jz3.io import UserError
+from jz3.program import MEND_SUFFIX
 from jz3.workflow import checks, recipes, sizing, slurm_jobs, workload
 from jz3.workflow import layout as paths
 from jz3.workflow.code_version import code_version as digest_of_program
@@ -209,6 +211,29 @@ def asked(rule, name):
 def node_request(kind):
     """What one kind of job asks of a node."""
     return workload.node_request(experiment, list(PLAN.values()), kind)
+
+
+# ------------------------------------------------------------------ what is not tried again
+
+
+def waits_for_its_user(job):
+    """Whether the job's last attempt ended with something that only its user can mend."""
+    return any(Path(f"{log}{MEND_SUFFIX}").exists() for log in job.log)
+
+
+def attempts_left(job):
+    """`retries`, but none where another attempt would meet the same mistake, on a GPU."""
+    parts = job.jobs if job.is_group() else [job]
+    return 0 if any(map(waits_for_its_user, parts)) else max(p.rule.restart_times for p in parts)
+
+
+def forget_mistakes():
+    """A new run takes nobody's word of the last one's mistakes."""
+    for note in Path(experiment.results, "logs").rglob(f"*{MEND_SUFFIX}"):
+        note.unlink(missing_ok=True)
+
+
+Job.restart_times = GroupJob.restart_times = property(attempts_left)
 
 
 # ------------------------------------------------------------------ before anything starts

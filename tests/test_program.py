@@ -30,7 +30,11 @@ def run(body, tmp_path, *options):
     [
         (["raise io.UserError('here: wrong. Do that.')"], 1, "example: here: wrong. Do that."),
         (["raise OSError(28, 'No space left on device', 'x')"], 1, "Free some space"),
-        (["raise MemoryError"], 1, "out of memory"),
+        (["raise OSError(13, 'Permission denied', 'x')"], 1, "Permission denied (x). Give"),
+        (["import torch; raise torch.OutOfMemoryError('CUDA: no. More')"], 1, "CUDA: no. Make"),
+        (["raise io.TryAgain('hub: away.')"], 75, "example: hub: away."),
+        (["raise OSError(116, 'Stale file handle', 'x')"], 75, "Run again"),
+        (["raise MemoryError"], 75, "out of memory"),
         (["raise KeyboardInterrupt"], 130, "Finished work is kept"),
         (["{}['a']"], 3, "a defect"),
     ],
@@ -42,6 +46,12 @@ def test_one_line_with_the_right_status(tmp_path, body, status, text):
     assert text in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert text.removeprefix("example: ") in log.read_text()
+    note = log.with_name("a.log.mend")  # there for Snakemake, where trying again is in vain
+    assert note.exists() == (status == 1)
+    if status == 1:
+        assert f"example: {note.read_text()}" == ended.stderr
+        run(["pass"], tmp_path, "--log", log)
+        assert not note.exists()
     bare = run(body, tmp_path)  # without a log the same line, behind the traceback of a defect
     assert bare.returncode == status
     assert bare.stderr.splitlines()[-1] == ended.stderr.strip()

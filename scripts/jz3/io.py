@@ -28,6 +28,10 @@ class UserError(Exception):
     """A mistake that the user can mend. Its text is one line: what is wrong, where, what to do."""
 
 
+class TryAgain(UserError):
+    """What may be over at the next attempt, nothing being changed: a server that is away."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the known name nearest to `name`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -23,7 +23,19 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from .io import UserError, file_digest, provenance, resume_directory
+from .io import TryAgain, UserError, file_digest, provenance, resume_directory
+
+# How a program ends. Snakemake repeats jobs that ask for it, or that were taken away, but none that
+# waits for its user (rules/common.smk): the note beside the log says so.
+MEND, DEFECT, TRY_AGAIN, INTERRUPTED = 1, 3, 75, 130
+MEND_SUFFIX = ".mend"
+# What the user has to mend, and what a file system or a network may be over with soon.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_PASSING = {
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.ENFILE, errno.ENOMEM),
+    *(errno.ECONNREFUSED, errno.ECONNRESET, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE),
+}
 
 _terminal: TextIO | None = None  # the user's, once standard error has become the log file
 
@@ -151,8 +163,10 @@ def run(
     """Parse the command line, call `main`, and turn a user's mistake into one readable line.
 
     check: raises UserError for a recipe (with what --conduct adds) that `main` cannot use.
-    Exit status: 0 done, 1 a user's mistake, 3 a defect of ours (traceback in the log),
-    130 interrupted. With `--log`, everything that the process prints goes to that file.
+    Exit status: 0 done; 1 something to mend, in the configuration, the data or the account; 3 a
+    defect of ours (traceback in the log); 75 try again, as memory or a server was short; 130
+    interrupted. With `--log`, everything that the process prints goes to that file, and after a 1
+    the same line stands in `<log>.mend`.
     """
     global _terminal
     share_cores()
@@ -165,6 +179,8 @@ def run(
         if (rank := os.environ.get("RANK", "0")) != "0":  # torchrun: one log per process
             options.log = options.log.with_suffix(f".rank{rank}.log")
         _log_to(options.log, name)
+        mend = options.log.with_name(options.log.name + MEND_SUFFIX)
+        mend.unlink(missing_ok=True)
     # The time limit's warning and Ctrl-C are one thing: stop, and leave what is finished.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.monotonic()
@@ -176,27 +192,39 @@ def run(
         took = f"done in {time.monotonic() - started:.1f} s"
         say(took if options.log else f"{name}: {took}")
         return
-    except UserError as error:
-        text, status = str(error), 1
-    except KeyboardInterrupt:
-        text, status = "interrupted. Finished work is kept; run again to go on.", 130
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            traceback.print_exc()
-        place = f" ({error.filename})" if error.filename else ""
-        advice = " Free some space and run again." if error.errno == errno.ENOSPC else ""
-        text, status = f"{error.strerror or error}{place}.{advice}", 1
-    except MemoryError:
-        text, status = "out of memory. Ask for more, or make the batch smaller.", 1
-    except Exception as error:
-        traceback.print_exc()
-        text, status = f"{type(error).__name__}: {error} (a defect; see the log)", 3
+    except (Exception, KeyboardInterrupt) as error:
+        text, status = _ending(error)
     os.write(outside, f"{name}: {text}\n".encode(errors="backslashreplace"))
     with contextlib.suppress(OSError):  # a log on a full disk
         if options.log:
-            _logger.log(logging.WARNING if status == 130 else logging.ERROR, text)
+            _logger.log(logging.WARNING if status == INTERRUPTED else logging.ERROR, text)
+            if status == MEND:
+                mend.write_text(text + "\n", errors="backslashreplace")
         sys.stdout.flush()
     os._exit(status)  # no waiting for threads of native libraries after an error
+
+
+def _ending(error: BaseException) -> tuple[str, int]:
+    """The line that a program ends with, and its exit status; prints a defect's traceback."""
+    if isinstance(error, UserError):
+        return str(error), TRY_AGAIN if isinstance(error, TryAgain) else MEND
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted. Finished work is kept; run again to go on.", INTERRUPTED
+    if isinstance(error, MemoryError):
+        return "out of memory. Ask for more, or make the batch smaller.", TRY_AGAIN
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which not every program imports
+        first = str(error).split(". ")[0]
+        return f"{first}. Make the batch smaller, or take more or larger GPUs.", MEND
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}."
+        if error.errno in _FULL:
+            return f"{what} Free some space and run again.", MEND
+        if error.errno in _REFUSED:
+            return f"{what} Give yourself the right to it and run again.", MEND
+        if error.errno in _PASSING:
+            return f"{what} Run again: it may be over.", TRY_AGAIN
+    traceback.print_exc()
+    return f"{type(error).__name__}: {error} (a defect; see the log)", DEFECT
 
 
 class Progress:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from jz3.workflow.checks import mistakes, repeated
-from project import change
+from project import Project, change
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -107,3 +107,19 @@ def test_every_mistake_is_told_at_once():
     wanted = {"seed": "17", "compute.threads": 0, "recipes.student.epochs": ..., "sed": 1}
     found = mistakes(changed(wanted), ROOT)
     assert {line.split(":")[0] for line in found} == set(wanted)
+
+
+@pytest.mark.parametrize(
+    ("raised", "attempts"),
+    [("io.UserError", 1), ("io.TryAgain", 3), ("RuntimeError", 3)],
+)
+def test_only_what_may_be_over_is_tried_again(tmp_path, raised, attempts):
+    project = Project(tmp_path / "project")
+    source = project.folder / "scripts/extract_passages.py"
+    main = "def main(options: argparse.Namespace) -> None:\n"
+    assert main in source.read_text()
+    source.write_text(source.read_text().replace(main, f"{main}    raise {raised}('seen.')\n"))
+    for _ in range(2):  # a new run asks anew
+        ended = project.run("results/tests/corpus/sources/qa.parquet", "--retries", "2")
+        assert ended.returncode == 1
+        assert ended.stdout.count("Error in rule extract_passages") == attempts, ended.stdout
