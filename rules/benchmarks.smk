@@ -22,7 +22,7 @@ rule prepare_benchmark:
     benchmark:
         "<results>/timings/benchmarks/prepare_benchmark.{benchmark}.{split}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(2000),
         runtime=30,

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from jz3.io import UserError
 from jz3.program import MEND_SUFFIX
-from jz3.workflow import checks, recipes, sizing, slurm_jobs, workload
+from jz3.workflow import checks, environments, recipes, sizing, slurm_jobs, workload
 from jz3.workflow import layout as paths
 from jz3.workflow.code_version import code_version as digest_of_program
 from jz3.workflow.layout import Layout
@@ -40,14 +40,29 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
-# Programs run under the interpreter that runs Snakemake, unless conda or modules provide one;
-# only the `sources` stage and a hosted teacher may use the network.
-OWN_PATH = (
-    ""
-    if workflow.deployment_settings.deployment_method
-    else f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+# Without --sdm, programs run under the interpreter that runs Snakemake, and those that generate with
+# vLLM in the environment beside it. Only the `sources` stage and a hosted teacher use the network.
+GENERATION_STACK = environments.stack(
+    experiment.compute.generation, rule_generates=True
 )
-shell.prefix(f"set -euo pipefail; export HF_HUB_OFFLINE=1; {OWN_PATH}")
+
+
+def first_on_path(folder):
+    """Shell command for a virtual environment; it does nothing where conda or an image has one."""
+    if workflow.deployment_settings.deployment_method:
+        return ":"
+    return f"export PATH={shlex.quote(str(Path(folder, 'bin')))}:$PATH"
+
+
+shell.prefix(
+    f"set -euo pipefail; export HF_HUB_OFFLINE=1; {first_on_path(sys.prefix)}; "
+)
+# A resource of the rules that generate: where software lies reruns nothing.
+WITH_ENGINE = (
+    first_on_path(environments.vllm_folder(sys.prefix))
+    if GENERATION_STACK == "vllm"
+    else ":"
+)
 
 
 layout = Layout(experiment)
@@ -224,7 +239,11 @@ def waits_for_its_user(job):
 def attempts_left(job):
     """`retries`, but none where another attempt would meet the same mistake, on a GPU."""
     parts = job.jobs if job.is_group() else [job]
-    return 0 if any(map(waits_for_its_user, parts)) else max(p.rule.restart_times for p in parts)
+    return (
+        0
+        if any(map(waits_for_its_user, parts))
+        else max(p.rule.restart_times for p in parts)
+    )
 
 
 def forget_mistakes():

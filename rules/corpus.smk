@@ -17,7 +17,7 @@ rule extract_passages:
     benchmark:
         "<results>/timings/corpus/extract_passages.{collection}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(8000),
         runtime=720,
@@ -47,7 +47,7 @@ rule pool_passages:
     benchmark:
         "<results>/timings/corpus/pool_passages.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=pooling_memory,
         runtime=720,

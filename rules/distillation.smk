@@ -33,7 +33,7 @@ rule pick_passages:
     benchmark:
         "<results>/timings/distillation/pick_passages.{distillation}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(8000),
         runtime=720,
@@ -68,7 +68,7 @@ rule build_prompts:
     benchmark:
         "<results>/timings/distillation/build_prompts.{distillation}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(2000),
         runtime=30,
@@ -106,7 +106,7 @@ rule ask_teacher:
     benchmark:
         "<results>/timings/distillation/ask_teacher.{distillation}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     threads: 1 if experiment.teacher.base_url else experiment.compute.threads
     resources:
         **asked("ask_teacher", "{distillation}"),
@@ -141,7 +141,7 @@ rule parse_pairs:
     benchmark:
         "<results>/timings/distillation/parse_pairs.{distillation}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(2000),
         runtime=30,
@@ -170,7 +170,7 @@ rule journal:
         "<results>/logs/distillation/journal.log",
     retries: 0
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     params:
         journal=experiment.teacher.journal or in_results("distillation/journal.sqlite"),
     shell:

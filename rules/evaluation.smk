@@ -27,10 +27,13 @@ rule answer_benchmark:
     benchmark:
         "<results>/timings/evaluation/answer_benchmark.{model}.{mode}.{benchmark}.tsv"
     conda:
-        "../envs/vllm.yaml"
+        f"../envs/{GENERATION_STACK}.yaml"
+    container:
+        f"envs/{GENERATION_STACK}.sif"
     threads: experiment.compute.threads
     resources:
         **asked("answer_benchmark", "{model}/{mode}/{benchmark}"),
+        environment=WITH_ENGINE,
         conduct=conduct(recipes.answer_benchmark, "model", "mode", "benchmark"),
     params:
         recipe=recipe(recipes.answer_benchmark, "model", "mode", "benchmark"),
@@ -39,7 +42,8 @@ rule answer_benchmark:
         state=in_results("evaluation/{model}/{mode}/{benchmark}/state"),
         shots=given("--shots", "shots"),
     shell:
-        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
         " scripts/answer_benchmark.py"
         " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
         " {params.shots} --state {params.state:q} --seed {params.seed}"
@@ -65,7 +69,7 @@ rule grade_answers:
     benchmark:
         "<results>/timings/evaluation/grade_answers.{model}.{mode}.{benchmark}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(4000),
         runtime=60,
@@ -87,7 +91,7 @@ rule list_disagreements:
     benchmark:
         "<results>/timings/evaluation/list_disagreements.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         code=code_version("list_disagreements.py"),
     shell:

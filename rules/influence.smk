@@ -34,10 +34,13 @@ rule synthesize_candidates:
     benchmark:
         "<results>/timings/influence/synthesize_candidates.{influence}.tsv"
     conda:
-        "../envs/vllm.yaml"
+        f"../envs/{GENERATION_STACK}.yaml"
+    container:
+        f"envs/{GENERATION_STACK}.sif"
     threads: experiment.compute.threads
     resources:
         **asked("synthesize_candidates", "{influence}"),
+        environment=WITH_ENGINE,
     params:
         recipe=recipe(recipes.synthesize_candidates, "influence"),
         code=code_version("synthesize_candidates.py"),
@@ -46,7 +49,8 @@ rule synthesize_candidates:
         exclude=given("--exclude", "exclude"),
         state=in_results("influence/{influence}/state/synthesize_candidates"),
     shell:
-        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
         " scripts/synthesize_candidates.py"
         " --passages {input.passages:q} {params.exclude} --prompts {params.folder:q}"
         " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
@@ -66,7 +70,7 @@ rule train_reference:
     benchmark:
         "<results>/timings/influence/train_reference.{influence}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("train_reference", "{influence}"),
@@ -99,7 +103,7 @@ rule target_gradients:
     benchmark:
         "<results>/timings/influence/target_gradients.{influence}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("target_gradients", "{influence}"),
@@ -129,7 +133,7 @@ rule store_features:
     benchmark:
         "<results>/timings/influence/store_features.{influence}.{shard}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("store_features", "{influence}"),
@@ -163,7 +167,7 @@ rule score_influence:
     benchmark:
         "<results>/timings/influence/score_influence.{influence}.{shard}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("score_influence", "{influence}"),
@@ -198,7 +202,7 @@ rule aggregate_scores:
     benchmark:
         "<results>/timings/influence/aggregate_scores.{influence}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     params:
         recipe=recipe(recipes.aggregate_scores, "influence"),
         code=code_version("aggregate_scores.py"),

@@ -17,7 +17,7 @@ rule estimate:
         "<results>/logs/planning/estimate.log",
     retries: 0
     conda:
-        "../envs/workflow.yaml"
+        "../envs/main.yaml"
     params:
         recipe=lambda wc: canonical(config),
         code=code_version("estimate.py"),
@@ -37,9 +37,12 @@ rule check_node:
     priority: 100  # first of all: long jobs wait for earlier stages anyway
     retries: 0
     conda:
-        "../envs/{kind}.yaml"
+        lambda wc: f"../envs/{node_request(wc.kind).stack}.yaml"
+    container:
+        lambda wc: f"envs/{node_request(wc.kind).stack}.sif"
     threads: lambda wc: workload.node_threads(experiment, wc.kind)
     resources:
+        environment=lambda wc: WITH_ENGINE if wc.kind == "vllm" else ":",
         gpu=lambda wc: node_request(wc.kind).gpus,
         nodes=1,
         mem_mb=lambda wc: workload.node_memory(experiment, node_request(wc.kind)),
@@ -48,7 +51,8 @@ rule check_node:
         recipe=lambda wc: canonical(node_request(wc.kind).identity()),
         code=code_version("check_node.py"),
     shell:
-        "exec python scripts/gpus.py --gpus {resources.gpu} scripts/check_node.py"
+        "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
+        " scripts/check_node.py"
         " --kind {wildcards.kind:q} --recipe {params.recipe:q}"
         " --code {params.code:q} --output {output.findings:q} --log {log:q}"
 
@@ -66,7 +70,7 @@ rule admit_jobs:
     priority: 100
     retries: 0
     conda:
-        "../envs/workflow.yaml"
+        "../envs/main.yaml"
     params:
         recipe=lambda wc: canonical({"dtype": node_request(wc.kind).dtype}),
         code=code_version("admit_jobs.py"),
@@ -83,7 +87,7 @@ rule preflight:
         "<results>/logs/planning/preflight.log",
     retries: 0
     conda:
-        "../envs/workflow.yaml"
+        "../envs/main.yaml"
     params:
         recipe=lambda wc: canonical(config),
         code=code_version("preflight.py"),

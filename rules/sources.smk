@@ -22,7 +22,7 @@ rule fetch_file:
     benchmark:
         "<results>/timings/sources/fetch_file.{source}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         conduct=conduct(recipes.fetch_file, "source"),
     params:
@@ -43,7 +43,7 @@ rule fetch_dataset:
     benchmark:
         "<results>/timings/sources/fetch_dataset.{dataset}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     params:
         recipe=recipe(recipes.fetch_dataset, "dataset"),
         code=code_version("fetch_dataset.py"),
@@ -64,7 +64,7 @@ rule fetch_model:
     benchmark:
         "<results>/timings/sources/fetch_model.{checkpoint}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("fetch_model", "{checkpoint}"),

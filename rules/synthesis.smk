@@ -22,7 +22,7 @@ rule draw_prompts:
     benchmark:
         "<results>/timings/synthesis/draw_prompts.{corpus}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=drawing_memory,
         runtime=720,
@@ -52,17 +52,21 @@ rule synthesize:
     benchmark:
         "<results>/timings/synthesis/synthesize.{corpus}.{shard}.tsv"
     conda:
-        "../envs/vllm.yaml"
+        f"../envs/{GENERATION_STACK}.yaml"
+    container:
+        f"envs/{GENERATION_STACK}.sif"
     threads: experiment.compute.threads
     resources:
         **asked("synthesize", "{corpus}"),
+        environment=WITH_ENGINE,
     params:
         recipe=recipe(recipes.synthesize, "corpus"),
         code=code_version("synthesize.py"),
         seed=experiment.seed,
         state=in_results("synthesis/{corpus}/state/{shard}"),
     shell:
-        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
         " scripts/synthesize.py"
         " --prompts {input.prompts:q}/{wildcards.shard:q}.parquet"
         " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
@@ -83,7 +87,7 @@ rule execute_solutions:
     benchmark:
         "<results>/timings/synthesis/execute_solutions.{corpus}.{shard}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     threads: experiment.execution.workers
     resources:
         conduct=conduct(recipes.execute_solutions),
@@ -115,7 +119,7 @@ rule filter_problems:
     benchmark:
         "<results>/timings/synthesis/filter_problems.{corpus}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/main.yaml"
     resources:
         **asked("filter_problems", "{corpus}"),
     params:
@@ -144,7 +148,7 @@ rule data_card:
     benchmark:
         "<results>/timings/synthesis/data_card.{corpus}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     resources:
         **asked("filter_problems", "{corpus}"),
     params:

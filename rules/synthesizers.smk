@@ -20,7 +20,7 @@ rule train_synthesizer:
     benchmark:
         "<results>/timings/synthesizers/train_synthesizer.{synthesizer}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("train_synthesizer", "{synthesizer}"),

@@ -38,7 +38,7 @@ rule build_table:
     benchmark:
         "<results>/timings/tables/build_table.{table}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         recipe=recipe(recipes.build_table, "table"),
         code=code_version("build_table.py"),
@@ -76,7 +76,7 @@ rule build_cost_table:
     benchmark:
         "<results>/timings/tables/build_cost_table.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         recipe=canonical(
             {
@@ -109,7 +109,7 @@ rule build_influence_table:
     benchmark:
         "<results>/timings/tables/build_influence_table.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         recipe=recipe(recipes.build_influence_table),
         code=code_version("build_influence_table.py"),
@@ -136,7 +136,7 @@ rule plot_scores:
     benchmark:
         "<results>/timings/tables/plot_scores.{table}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         code=code_version("plot_scores.py"),
     shell:
@@ -159,7 +159,7 @@ rule plot_losses:
     benchmark:
         "<results>/timings/tables/plot_losses.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         code=code_version("plot_losses.py"),
     shell:
@@ -182,7 +182,7 @@ rule plot_funnels:
     benchmark:
         "<results>/timings/tables/plot_funnels.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         code=code_version("plot_funnels.py"),
     shell:
@@ -205,7 +205,7 @@ rule plot_influence:
     benchmark:
         "<results>/timings/tables/plot_influence.{influence}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         code=code_version("plot_influence.py"),
     shell:
@@ -228,7 +228,7 @@ rule influence_card:
     benchmark:
         "<results>/timings/tables/influence_card.{influence}.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     resources:
         mem_mb=megabytes(8000),
         runtime=120,
@@ -272,7 +272,7 @@ rule report:
     benchmark:
         "<results>/timings/tables/report.tsv"
     conda:
-        "../envs/evaluate.yaml"
+        "../envs/main.yaml"
     params:
         recipe=lambda wc: canonical(config),
         influences=given("--influences", "influences"),

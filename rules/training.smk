@@ -22,7 +22,7 @@ rule pack_corpus:
     benchmark:
         "<results>/timings/training/pack_corpus.{model}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     resources:
         **asked("pack_corpus", "{model}"),
     params:
@@ -51,7 +51,7 @@ rule train_model:
     benchmark:
         "<results>/timings/training/train_model.{model}.tsv"
     conda:
-        "../envs/train.yaml"
+        "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
         **asked("train_model", "{model}"),

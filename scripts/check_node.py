@@ -17,11 +17,8 @@ from jz3.workflow.messages import accepts
 def main(options: argparse.Namespace) -> None:
     """Run the checks of one kind of job."""
     wanted, kind = options.recipe, options.kind
-    packages = preflight.PACKAGES[kind]
-    if kind == "vllm":
-        packages += (wanted["engine"],) if wanted["engine"] != "transformers" else ()
     checks: list[Callable[[], Iterator[preflight.Finding]]] = [
-        functools.partial(preflight.software, packages),
+        functools.partial(preflight.software, wanted["stack"], wanted.get("accept_versions") or ()),
         functools.partial(preflight.memory, wanted["memory_mb"]),
         functools.partial(preflight.storage, Path(wanted["results"]), wanted["disk"]),
     ]

@@ -18,7 +18,7 @@ def main(options: argparse.Namespace) -> None:
     """Print all findings; fail if one of them does."""
     experiment = Experiment.model_validate(options.recipe)
     checks = [
-        functools.partial(preflight.software, preflight.PACKAGES["head"]),
+        functools.partial(preflight.software, "main", experiment.compute.accept_versions or ()),
         functools.partial(preflight.secrets, experiment),
         functools.partial(preflight.cached, experiment, Path(experiment.results)),
         functools.partial(preflight.budget, experiment),

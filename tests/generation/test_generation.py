@@ -220,7 +220,7 @@ def test_missing_checkpoint_and_engine(tmp_path, model_dir):
     __import__("importlib.util").util.find_spec("vllm") is not None, reason="vllm is installed"
 )
 def test_missing_vllm_names_its_environment(model_dir):
-    with pytest.raises(io.UserError, match=r"envs/vllm\.yaml"):
+    with pytest.raises(io.UserError, match=r"make environments"):
         open_engine(model_dir, SETTINGS | {"engine": "vllm"})
 
 

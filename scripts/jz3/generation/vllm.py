@@ -25,8 +25,8 @@ class VllmEngine:
             import vllm
         except ImportError:
             raise io.UserError(
-                'compute/generation is "vllm", which is not installed here. It is in'
-                ' envs/vllm.yaml (snakemake --sdm conda), or choose "transformers".'
+                'compute.generation is "vllm", which is not installed here: `make environments`'
+                ' installs it (docs/cluster.md), or choose "transformers".'
             ) from None
         import torch
         from transformers import AutoConfig

@@ -352,7 +352,7 @@ def _check_isolation(trainer: PackTrainer) -> None:
     if (one - two).abs().max() > 1e-3 * one.abs().max():
         raise io.UserError(
             f"{trainer.what}: with transformers {transformers.__version__} this model's attention"
-            " crosses packed documents. Install the version in envs/train.lock."
+            " crosses packed documents. Install the version in envs/main.lock."
         )
 
 

@@ -4,10 +4,10 @@ Each check returns findings: a name, a state (ok | warn | fail) and what was fou
 """
 
 import fcntl
-import importlib.metadata
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -17,16 +17,10 @@ from urllib.parse import urlsplit
 
 from .. import processor
 from ..execution import programs
-from . import workload
+from . import environments, workload
 from .experiment import Experiment
 
 STATES = ("ok", "warn", "fail")
-PACKAGES = {
-    "head": ("snakemake", "pyarrow"),
-    "train": ("torch", "transformers", "accelerate", "peft"),
-    "vllm": ("torch", "transformers"),
-    "evaluate": ("math-verify", "sympy", "pandas"),
-}
 HUB = "https://huggingface.co"
 
 
@@ -85,17 +79,28 @@ def failures(report: dict[str, Any]) -> list[str]:
 # ---------------------------------------------------------------- any machine
 
 
-def software(names: tuple[str, ...]) -> Iterator[Finding]:
-    """The packages of this kind of job, and their versions."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+def software(stack: str, accepted: Sequence[str] = ()) -> Iterator[Finding]:
+    """The packages of this kind of job against the stack's lock; see `compute.accept_versions`.
+
+    What our code asks for itself must have the lock's version: others were not tried with it.
+    """
+    stack = environments.installed(stack)
+    named = environments.named(stack)
+    different = environments.differences(stack)
+    for found in different:
+        if found.package in named:
             yield Finding(
-                "software", "fail", f"{name} is not installed. See envs/ and docs/cluster.md."
+                "software",
+                "warn" if found.package in accepted else "fail",
+                f"{found} in {sys.prefix}. `make environments` installs envs/{stack}.lock;"
+                " compute.accept_versions lets another version pass.",
             )
-    yield ok("software", ", ".join(f"{name} {version}" for name, version in versions.items()))
+    if others := [str(found) for found in different if found.package not in named]:
+        text = ", ".join(others[:5]) + (", ..." if others[5:] else "")
+        yield Finding("software", "warn", f"{len(others)} packages differ from the lock: {text}")
+    wrong = {found.package for found in different}
+    right = [f"{name} {version}" for name, version in named.items() if name not in wrong]
+    yield ok("software", f"{stack} in {sys.prefix}: {', '.join(right)}")
 
 
 def memory(wanted_mb: int) -> Iterator[Finding]:
@@ -135,7 +140,7 @@ def devices(gpus: int, memory_gb: float, dtype: str) -> Iterator[Finding]:
         )
         return
     count = torch.cuda.device_count()
-    advice = "Is the driver older than torch's CUDA, or the partition without GPUs?"
+    advice = f"{_driver(torch.version.cuda)} Or is the partition without GPUs?"
     given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     seen = f"{count} GPUs seen, {gpus} asked for, CUDA_VISIBLE_DEVICES={given}"
     yield judged("devices", count >= gpus, seen, advice)
@@ -155,6 +160,18 @@ def devices(gpus: int, memory_gb: float, dtype: str) -> Iterator[Finding]:
                 f"bfloat16, compute capability {properties.major}.{properties.minor}",
                 "bfloat16 needs 8.0: set compute.dtype to float32, or ask for another GPU.",
             )
+
+
+def _driver(needed: str | None) -> str:
+    """What may be wrong between torch and the driver, in a sentence."""
+    if needed is None:
+        return "This torch is a CPU build: `make environments` installs the one for GPUs."
+    runs = environments.driver_cuda()
+    if runs is None:
+        return "There is no NVIDIA driver."
+    text = f"torch was built for CUDA {needed}, the driver runs {runs[0]}.{runs[1]} at most"
+    old = runs[0] < int(needed.split(".")[0])
+    return f"{text}: it is too old." if old else f"{text}."
 
 
 def storage(results: Path, wanted: float) -> Iterator[Finding]:

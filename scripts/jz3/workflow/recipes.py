@@ -7,6 +7,7 @@ checks both against the type before it starts.
 from typing import Any, Literal, TypeVar
 
 from .entries import Collection, Distillation, Split, Table, Target, WrittenCorpus
+from .environments import Stack
 from .experiment import Cell, Experiment
 from .fetched import FetchedFile, FetchedTable, Weights
 from .keys import Number, Part, Several, key
@@ -386,7 +387,8 @@ class CheckNode(Part):
     disk: Number = key("What the run leaves on the disk.", unit="bytes", ge=0)
     gpu_memory_gb: Number = key("Memory of one GPU.", unit="GB", gt=0)
     dtype: Dtype = key("Number type that jobs compute in.")
-    engine: Literal["transformers", "vllm"] = key("Engine that runs local models.")
+    stack: Stack = key("Software that such jobs use: envs/<stack>.lock.")
+    accept_versions: Several[str] | None = key("Packages of any version.", default=None)
     accept_missing: Several[Protection] | None = key("What a sandbox may lack.", default=None)
 
 

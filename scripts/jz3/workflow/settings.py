@@ -71,6 +71,12 @@ class Compute(Part):
     generation: Literal["transformers", "vllm"] = key("Engine that runs local models.")
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
     gpus: Gpus = key("GPUs per job.", conduct=True)
+    accept_versions: Several[str] | None = key(
+        "Packages that may have another version than the lock of their stack (envs/): the look at"
+        " nodes warns, and jobs run.",
+        conduct=True,
+        default=None,
+    )
 
 
 class Lengths(Part):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .. import io
+from . import environments
 from .entries import Model, ReleasedCorpus, TrainedSynthesizer
 from .experiment import Experiment
 from .recipes import CheckNode
@@ -352,7 +353,8 @@ def node_request(experiment: Experiment, works: Sequence[Work], kind: str) -> Ch
         disk=sum(work.disk for work in works) + state_bytes(works),
         gpu_memory_gb=experiment.sizing.gpu_memory_gb,
         dtype=experiment.numerics("train" if kind == "train" else "generate")["dtype"],
-        engine=experiment.compute.generation,
+        stack=environments.stack(experiment.compute.generation, kind == "vllm"),
+        accept_versions=experiment.compute.accept_versions,
         accept_missing=experiment.execution.accept_missing,
     )
 
