@@ -1,5 +1,6 @@
 # make run            the miniature, from raw text to tables, in its own environment
 # make test           the tests            make lint    style and workflow lint
+# make test-gpu       ten minutes on a GPU, with a table of figures; tiny shapes where there is none
 # make test-slurm     the workflow on a Slurm cluster made for it here (root and Debian packages)
 # make environments   what the paper's run needs on GPUs: .venv and, with vLLM, .venv-vllm
 # make lock           resolve envs/*.in into envs/*.lock again
@@ -23,7 +24,7 @@ export GOMP_SPINCOUNT ?= 1000
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/main.in)
 INSTALL := -m pip install --quiet --no-deps --require-hashes
 
-.PHONY: run environments test test-slurm lint format lock docs clean
+.PHONY: run environments test test-gpu test-slurm lint format lock docs clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/main.ready
@@ -36,6 +37,9 @@ test: $(VENV)/test.ready
 
 test-slurm: $(VENV)/test.ready
 	python -m pytest tests/slurm --durations 0 -m "$(SELECT)"
+
+test-gpu: $(VENV)/test.ready
+	python -m pytest tests/gpu -rs
 
 lint: $(VENV)/test.ready
 	ruff check .

@@ -186,11 +186,13 @@ def drawing_memory(wildcards, input, attempt):
     return int((sizing.PROGRAM_MB + prompts * sizing.DRAW_BYTES / 1e6) * attempt)
 
 
-def asked(rule, name):
-    """Resources of a rule: `resources: **asked("train_model", "{model}")`.
+def asked(rule, name, threads=None):
+    """Resources of a rule: `resources: **asked("train_model", "{model}", threads=2)`.
 
     `name` is the entry of the plan, from the rule's wildcards. A job on several nodes runs srun
-    itself, which Slurm's executor is told by `mpi`; a resource that is None is not asked for.
+    itself, which Slurm's executor is told by `mpi`; a resource that is None is not asked for. What
+    a rule writes as `threads` is cut to the cores of the machine that Snakemake runs on, and is
+    asked for here again: a job's cores are not for the head node to decide.
     """
 
     def work(wildcards):
@@ -198,7 +200,7 @@ def asked(rule, name):
 
     def cpus(wildcards):
         made = work(wildcards)
-        return CPUS_PER_GPU * made.gpus // made.nodes or None
+        return CPUS_PER_GPU * made.gpus // made.nodes or threads
 
     requests = {
         "gpu": lambda wildcards: work(wildcards).gpus,

@@ -109,7 +109,7 @@ rule ask_teacher:
         "../envs/main.yaml"
     threads: 1 if experiment.teacher.base_url else experiment.compute.threads
     resources:
-        **asked("ask_teacher", "{distillation}"),
+        **asked("ask_teacher", "{distillation}", experiment.compute.threads),
         conduct=conduct(recipes.ask_teacher, "distillation"),
     params:
         recipe=recipe(recipes.ask_teacher, "distillation"),

@@ -32,7 +32,11 @@ rule answer_benchmark:
         f"envs/{GENERATION_STACK}.sif"
     threads: experiment.compute.threads
     resources:
-        **asked("answer_benchmark", "{model}/{mode}/{benchmark}"),
+        **asked(
+            "answer_benchmark",
+            "{model}/{mode}/{benchmark}",
+            experiment.compute.threads,
+        ),
         environment=WITH_ENGINE,
         conduct=conduct(recipes.answer_benchmark, "model", "mode", "benchmark"),
     params:

@@ -39,7 +39,7 @@ rule synthesize_candidates:
         f"envs/{GENERATION_STACK}.sif"
     threads: experiment.compute.threads
     resources:
-        **asked("synthesize_candidates", "{influence}"),
+        **asked("synthesize_candidates", "{influence}", experiment.compute.threads),
         environment=WITH_ENGINE,
     params:
         recipe=recipe(recipes.synthesize_candidates, "influence"),
@@ -73,7 +73,7 @@ rule train_reference:
         "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
-        **asked("train_reference", "{influence}"),
+        **asked("train_reference", "{influence}", experiment.compute.threads),
         conduct=conduct(recipes.train_reference, "influence"),
     params:
         recipe=recipe(recipes.train_reference, "influence"),
@@ -106,7 +106,7 @@ rule target_gradients:
         "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
-        **asked("target_gradients", "{influence}"),
+        **asked("target_gradients", "{influence}", experiment.compute.threads),
     params:
         recipe=recipe(recipes.target_gradients, "influence"),
         code=code_version("target_gradients.py"),
@@ -136,7 +136,7 @@ rule store_features:
         "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
-        **asked("store_features", "{influence}"),
+        **asked("store_features", "{influence}", experiment.compute.threads),
     params:
         recipe=recipe(recipes.store_features, "influence"),
         code=code_version("store_features.py"),
@@ -170,7 +170,7 @@ rule score_influence:
         "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
-        **asked("score_influence", "{influence}"),
+        **asked("score_influence", "{influence}", experiment.compute.threads),
     params:
         recipe=recipe(recipes.score_influence, "influence"),
         code=code_version("score_influence.py"),

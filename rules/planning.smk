@@ -44,6 +44,7 @@ rule check_node:
     resources:
         environment=lambda wc: WITH_ENGINE if wc.kind == "vllm" else ":",
         gpu=lambda wc: node_request(wc.kind).gpus,
+        cpus_per_task=lambda wc: workload.node_threads(experiment, wc.kind),
         nodes=1,
         mem_mb=lambda wc: workload.node_memory(experiment, node_request(wc.kind)),
         runtime=15,

@@ -57,7 +57,7 @@ rule synthesize:
         f"envs/{GENERATION_STACK}.sif"
     threads: experiment.compute.threads
     resources:
-        **asked("synthesize", "{corpus}"),
+        **asked("synthesize", "{corpus}", experiment.compute.threads),
         environment=WITH_ENGINE,
     params:
         recipe=recipe(recipes.synthesize, "corpus"),
@@ -91,7 +91,6 @@ rule execute_solutions:
     threads: experiment.execution.workers
     resources:
         conduct=conduct(recipes.execute_solutions),
-        # threads are cut to the cores of the machine that Snakemake runs on
         cpus_per_task=experiment.execution.workers,
         mem_mb=megabytes(workload.execution_memory(experiment)),
         runtime=120,

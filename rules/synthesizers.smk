@@ -23,7 +23,7 @@ rule train_synthesizer:
         "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
-        **asked("train_synthesizer", "{synthesizer}"),
+        **asked("train_synthesizer", "{synthesizer}", experiment.compute.threads),
         conduct=conduct(recipes.train_synthesizer, "synthesizer"),
     params:
         recipe=recipe(recipes.train_synthesizer, "synthesizer"),

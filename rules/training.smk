@@ -54,7 +54,7 @@ rule train_model:
         "../envs/main.yaml"
     threads: experiment.compute.threads
     resources:
-        **asked("train_model", "{model}"),
+        **asked("train_model", "{model}", experiment.compute.threads),
         conduct=conduct(recipes.train_model, "model"),
     params:
         recipe=recipe(recipes.train_model, "model"),

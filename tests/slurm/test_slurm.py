@@ -52,13 +52,16 @@ def lasting(seconds):
 class SlurmProject(Project):
     """A project that is run by `snakemake --profile slurm`."""
 
-    def slurm(self, *arguments, overlay=None, wait=True, environment=()):
-        """Run, or start, the literal command; the configuration comes as a user's would."""
+    def slurm(self, *arguments, overlay=None, wait=True, environment=(), before=()):
+        """Run, or start, the literal command; the configuration comes as a user's would.
+
+        before: a command that the head process is started by.
+        """
         files = ["config.yaml", "tests/config.yaml"]
         if overlay:
             (self.folder / "overlay.yaml").write_text(yaml.safe_dump(overlay))
             files.append("overlay.yaml")
-        command = ["snakemake", "--profile", "slurm", *arguments]
+        command = [*before, "snakemake", "--profile", "slurm", *arguments]
         site = {**os.environ, **SITE, "JZ3_CONFIG": " ".join(files), **dict(environment)}
         process = subprocess.Popen(
             command,
@@ -92,6 +95,20 @@ def queue(state="RUNNING"):
     return [line.split() for line in listed.stdout.splitlines()]
 
 
+def cores_of_jobs():
+    """rule -> cores that its last job was given, of all jobs that Slurm remembers."""
+    listed = subprocess.run(
+        ["squeue", "--noheader", "--states", "all", "--format", "%C %k"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.findall(
+        r"^(\d+) (?:rule_)?([a-z_]+?)(?:_wildcards.*)?$", listed.stdout, re.MULTILINE
+    )
+    return {rule: int(cores) for cores, rule in found}
+
+
 def until(condition, seconds=120):
     """Wait for a condition and return what it gave."""
     end = time.monotonic() + seconds
@@ -120,10 +137,11 @@ def local(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """The whole chain, run once by Slurm."""
+    """The whole chain, run once by Slurm, from a head process that has one core."""
     made = SlurmProject(tmp_path_factory.mktemp("slurm") / "project")
-    status, log = made.slurm()
+    status, log = made.slurm(before=["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))])
     assert status == 0, log[-6000:]
+    made.cores = cores_of_jobs()
     return made
 
 
@@ -146,6 +164,14 @@ def test_products_are_those_of_a_local_run(project, local):
     different = {name for name in ours if ours[name] != theirs[name]}
     # the report names the machine, the costs are of another run
     assert different <= {"report.html", *(f"tables/cost.{f}" for f in ("csv", "md", "tex"))}
+
+
+def test_cores_are_those_of_the_configuration_not_of_the_head(project):
+    """Which had one: the products above would be the same, after more hours."""
+    wanted = dict.fromkeys(["train_model", "train_reference", "synthesize", "answer_benchmark"], 2)
+    assert wanted.items() <= project.cores.items()
+    assert project.cores["execute_solutions"] == 2
+    assert project.cores["grade_answers"] == 1
 
 
 def test_second_run_does_nothing(project):
