@@ -137,7 +137,7 @@ class Repository:
 
         wrong = ""
         for again in (False, True):
-            with _explained(self.what, path):
+            with explained(self.what, path):
                 place = Path(_patiently(functools.partial(download, again)))
             wrong = _difference(place, self.files[path])
             if not wrong:
@@ -182,7 +182,7 @@ def look(kind: Kind, name: str, revision: str, what: str) -> Repository:
     what = f"{what}: hf://{prefix}{name}@{revision}"
     api = huggingface_hub.HfApi(endpoint=endpoint())
     disable_progress_bars()  # ours tells the same in plain lines
-    with _explained(what):
+    with explained(what):
         info = _patiently(
             lambda: api.repo_info(name, repo_type=kind, revision=revision, timeout=20)
         )
@@ -291,8 +291,11 @@ def _asked_wait(response: Any) -> int:
 
 
 @contextlib.contextmanager
-def _explained(what: str, path: str = "") -> Iterator[None]:
-    """Turn whatever the hub's library raises into one line with its cause and what to do."""
+def explained(what: str, path: str = "") -> Iterator[None]:
+    """Turn whatever the hub's library raises into one line with its cause and what to do.
+
+    A full disk stays the error that it is.
+    """
     from huggingface_hub import errors
 
     place = f"{what}: {path}" if path else what
@@ -316,6 +319,18 @@ def _explained(what: str, path: str = "") -> Iterator[None]:
         if (full := _full_disk(error)) is not None:
             raise full from None
         raise UserError(f"{place}: {_cause(error, what)}") from None
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is the network's, the hub's or a full disk's, which `explained` knows.
+
+    That a file is not there is none: the datasets library looks for many that are not.
+    """
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HfHubHTTPError):
+        return bool(error.response.status_code != 404)
+    return isinstance(error, httpx2.TransportError) or _full_disk(error) is not None
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:
