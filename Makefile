@@ -1,6 +1,7 @@
 # make run    the miniature, from raw text to tables, in its own environment
 # make test   the tests            make lint    style and workflow lint
 # make test-slurm   the workflow on a Slurm cluster made for it here (root and Debian packages)
+# make test-hub     what a hub can do wrong, on one of our own (part of make test)
 # make lock   resolve envs/*.in into envs/*.lock again
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 to 3.13); TORCH=gpu installs the CUDA build.
@@ -19,7 +20,7 @@ export GOMP_SPINCOUNT ?= 1000
 
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/local.in)
 
-.PHONY: run test test-slurm lint format lock docs clean
+.PHONY: run test test-hub test-slurm lint format lock docs clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/local.ready
@@ -29,6 +30,9 @@ run: $(VENV)/local.ready
 
 test: $(VENV)/test.ready
 	python -m pytest -n 2 --dist loadfile
+
+test-hub: $(VENV)/test.ready
+	python -m pytest tests/hub
 
 test-slurm: $(VENV)/test.ready
 	python -m pytest tests/slurm --durations 0 -m "$(SELECT)"

@@ -51,6 +51,7 @@ class Repository:
     """What a repository holds at a commit. `what` names it in messages."""
 
     what: str
+    hub: str | None  # address, where it is not the public one
     kind: Kind
     name: str
     revision: str
@@ -70,11 +71,19 @@ class Repository:
         total = sum(self.files[path].size for path in paths)
         with program.Progress(total >> 20, self.name, "MiB") as bar:
             pool = concurrent.futures.ThreadPoolExecutor(_PARALLEL)
-            counted = _counted(bar)
-            jobs = {path: pool.submit(self._fetch, path, folder, counted) for path in paths}
+            stop = threading.Event()
+            counted = _counted(bar, stop)
+            jobs = {path: pool.submit(self._fetch, path, folder, counted, stop) for path in paths}
             try:
+                concurrent.futures.wait(
+                    jobs.values(), return_when=concurrent.futures.FIRST_EXCEPTION
+                )
+                for job in jobs.values():
+                    if job.done():
+                        job.result()  # raises what failed first
                 return {path: job.result() for path, job in jobs.items()}
             finally:
+                stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def record(self, paths: Iterable[str]) -> dict[str, Any]:
@@ -91,7 +100,7 @@ class Repository:
         steps = path.split("/")
         hostile = pure.is_absolute() or ".." in steps or "" in steps or "." in steps
         if hostile or "\\" in path or not path.isprintable() or len(os.fsencode(pure.name)) > 200:
-            raise UserError(f"{self.what}: lists a file named {path!r}, which is not written here.")
+            raise UserError(f"{self.what}: lists a file named {path!r}: not a safe name to write.")
 
     def _check_space(self, paths: list[str], folder: Path | None) -> None:
         from huggingface_hub import constants
@@ -119,10 +128,11 @@ class Repository:
         )
         return isinstance(found, str)
 
-    def _fetch(self, path: str, folder: Path | None, bar: type) -> Path:
+    def _fetch(self, path: str, folder: Path | None, bar: type, stop: threading.Event) -> Path:
         import huggingface_hub
 
         def download(again: bool) -> str:
+            bar()  # where another file has failed, this one is not begun
             return huggingface_hub.hf_hub_download(
                 self.name,
                 path,
@@ -130,7 +140,7 @@ class Repository:
                 revision=self.commit,
                 local_dir=folder,
                 force_download=again,
-                endpoint=endpoint(),
+                endpoint=self.hub,
                 etag_timeout=10,
                 tqdm_class=bar,
             )
@@ -138,7 +148,7 @@ class Repository:
         wrong = ""
         for again in (False, True):
             with explained(self.what, path):
-                place = Path(_patiently(functools.partial(download, again)))
+                place = Path(_patiently(functools.partial(download, again), stop))
             wrong = _difference(place, self.files[path])
             if not wrong:
                 self._check_pointer(path, place)
@@ -206,7 +216,7 @@ def look(kind: Kind, name: str, revision: str, what: str) -> Repository:
     }
     if revision != commit:
         program.say(f"{what}: is commit {commit}")
-    return Repository(what, kind, name, revision, commit, files)
+    return Repository(what, endpoint(), kind, name, revision, commit, files)
 
 
 # ---------------------------------------------------------------- digests
@@ -231,17 +241,23 @@ def _difference(path: Path, file: File) -> str:
 # ---------------------------------------------------------------- progress
 
 
-def _counted(bar: program.Progress) -> type:
-    """A class for the hub's library that counts the bytes of all files in one bar of ours."""
+def _counted(bar: program.Progress, stop: threading.Event) -> type:
+    """A class for the hub's library that counts the bytes of all files in one bar of ours.
+
+    Once `stop` is set, it ends the downloads that use it.
+    """
     lock = threading.Lock()
     received = 0
 
     class Counted:
         def __init__(self, *_: object, **__: object) -> None:
-            pass
+            if stop.is_set():
+                raise concurrent.futures.CancelledError
 
         def update(self, count: float | None = 1) -> None:
             nonlocal received
+            if stop.is_set():
+                raise concurrent.futures.CancelledError
             with lock:
                 received += int(count or 0)
                 bar.update((received >> 20) - bar.done)
@@ -264,8 +280,8 @@ def _counted(bar: program.Progress) -> type:
 # ---------------------------------------------------------------- what can go wrong
 
 
-def _patiently(call: Callable[[], Answer]) -> Answer:
-    """Call again, after a while, where the hub is busy or the network broke."""
+def _patiently(call: Callable[[], Answer], stop: threading.Event | None = None) -> Answer:
+    """Call again, after a while, where the hub is busy or the network broke; not once stopped."""
     from huggingface_hub import errors
 
     for wait in (*_WAITS, None):
@@ -277,7 +293,8 @@ def _patiently(call: Callable[[], Answer]) -> Answer:
             asked = _asked_wait(response)
             offline = isinstance(error, errors.OfflineModeIsEnabled)
             hopeless = status is not None and status not in _PASSING
-            if wait is None or offline or hopeless or asked > _LONGEST_WAIT:
+            stopped = stop is not None and stop.is_set()
+            if wait is None or offline or hopeless or stopped or asked > _LONGEST_WAIT:
                 raise
             program.warn(f"the hub: {_one_line(error)}; asked again in {max(wait, asked)} s")
             time.sleep(max(wait, asked))
@@ -357,6 +374,8 @@ def _cause(error: BaseException, what: str) -> str:
         return f"HF_HUB_OFFLINE is set. Unset it, {elsewhere}."
     if isinstance(error, errors.HFValidationError):
         return f"not the name of a repository ({_one_line(error)}). Write owner/name."
+    if isinstance(error, httpx2.ReadError | httpx2.RemoteProtocolError):
+        return f"the connection broke ({_one_line(error)}). Run again; finished files are kept."
     if isinstance(error, httpx2.TransportError | httpx2.InvalidURL | httpx2.TooManyRedirects):
         return (
             f"the hub cannot be reached ({_one_line(error)}). Check the network, the proxy and"
@@ -398,12 +417,12 @@ def _refusal(error: Any) -> str:
             f"the hub does not accept HF_TOKEN (401){said}. It is expired, revoked or mistyped:"
             " make a new one, or unset it for what is public."
         )
-    if isinstance(error, errors.RepositoryNotFoundError):
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
         hidden = "or one that the account of HF_TOKEN may not see" if token else (
             "or a private one (HF_TOKEN is not set)"
         )  # fmt: skip
         return f"no such repository ({status}), {hidden}. Check owner/name."
-    if status in (401, 403):
+    if status == 403:
         return f"access denied ({status}){said}. Does HF_TOKEN have the right to read it?"
     if status == 429:
         wait = _asked_wait(response)
@@ -412,7 +431,7 @@ def _refusal(error: Any) -> str:
         return f"too many requests (429){said}. Run again {when}{more}."
     if status >= 500:
         return f"the hub is out of order ({status}){said}. Run again later."
-    return f"HTTP {status}{said}."
+    return f"HTTP {status}{said}. Is HF_ENDPOINT, where it is set, a hub?"
 
 
 def _refused_token() -> bool:

@@ -206,7 +206,8 @@ def _decoded(text: bytes, at: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
+        deep = isinstance(error, RecursionError)
+        reason = "nested too deeply" if deep else str(error).splitlines()[0]
         raise UserError(f"{at}: not valid JSON ({reason}). Is the file damaged?") from None
 
 
@@ -232,7 +233,7 @@ def _table(
         except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise UserError(
-                f'{place}: the values of "{column}" are not of one type ({reason}).'
+                f'{place}: the values of "{column}" do not fit one type ({reason}).'
             ) from None
     return pa.table(arrays, names=list(columns))
 
