@@ -73,7 +73,7 @@ rule fetch_model:
         code=code_version("fetch_model.py"),
         seed=experiment.seed,
         file=given("--source", "file"),
-        state=in_results("sources/state/{checkpoint}"),
+        state=in_results("sources/state/models/{checkpoint}"),
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_model.py --name {wildcards.checkpoint:q}"
         " {params.file} --state {params.state:q} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"

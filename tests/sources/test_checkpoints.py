@@ -121,43 +121,6 @@ def test_user_errors(tmp_path, entry, message):
         checkpoints.make(entry, tmp_path / "out", "mine")
 
 
-def test_hub_out_of_reach_is_one_line(tmp_path, monkeypatch):
-    import huggingface_hub
-
-    def offline(*_args, **_options):
-        raise huggingface_hub.errors.LocalEntryNotFoundError("no connection\nlong story")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    entry = {"kind": "hub", "repository": "a/b", "revision": "main"}
-    with pytest.raises(UserError, match="cannot be reached") as error:
-        checkpoints.make(entry, tmp_path / "out", "mine")
-    assert "\n" not in str(error.value)
-
-
-def test_hub_download_goes_on_from_the_state_directory(tiny, tmp_path, monkeypatch):
-    import huggingface_hub
-
-    calls = []
-
-    def download(_repository, *, local_dir, **_options):
-        calls.append(sorted(p.name for p in Path(local_dir).glob("*")))
-        Path(local_dir).mkdir(exist_ok=True)
-        if len(calls) == 1:
-            shutil.copy(tiny / "config.json", local_dir)
-            raise ConnectionError("torn")
-        shutil.copytree(tiny, local_dir, dirs_exist_ok=True)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    entry = {"kind": "hub", "repository": "a/b", "revision": "main"}
-    state = tmp_path / "state"
-    with pytest.raises(UserError, match="cannot be reached"):
-        checkpoints.make(entry, tmp_path / "out", "mine", state=state)
-    checkpoints.make(entry, tmp_path / "out", "mine", state=state)
-    assert calls == [[], ["config.json"]]
-    assert io.file_digest(tmp_path / "out") == io.file_digest(tiny)
-    assert not state.exists()
-
-
 # ---------------------------------------------------------------- GGUF
 
 

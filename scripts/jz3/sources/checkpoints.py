@@ -7,28 +7,29 @@ hub repositories, local folders, and (for tests) seeds.
 
 import ast
 import fnmatch
+import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Required, TypedDict
 
 from .. import io, processor, program
 from ..corpus import docstrings
 from ..io import UserError
+from . import hub, weights
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 KINDS = ("gguf", "hub", "local", "random")
-# What belongs to a plain checkpoint. Other files of a repository (pickled or consolidated
-# weights, pictures, training states) are left behind.
+# What belongs to a plain checkpoint beside its weights. Other files of a repository (pickled or
+# consolidated weights, pictures, training states, all that lies in folders) are left behind.
 FILES = (
     "config.json",
     "generation_config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -36,7 +37,9 @@ FILES = (
     "vocab.*",
     "merges.txt",
 )
-_LEFT_OUT = ("consolidated*",)
+# Of a checkpoint from the hub: where it came from, at which commit, with the files' digests.
+ORIGIN = "source.json"
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -71,8 +74,8 @@ def make(
 ) -> None:
     """Make the checkpoint that `entry` describes, as the folder `destination` (whole or absent).
 
-    gguf: the file of that kind; a broken-off download from the hub goes on from `state`; random
-    weights are drawn from `seed` and `name`.
+    gguf: the file of that kind; a broken-off download from the hub goes on from `state`, which is
+    removed in the end; random weights are drawn from `seed` and `name`.
     Raises UserError where the entry, the file or the folder is not usable.
     """
     kind = entry.get("kind")
@@ -99,38 +102,83 @@ def make(
         elif kind == "hub":
             _from_hub(entry, folder, name, state)
         elif kind == "local":
-            _from_folder(Path(entry["path"]).expanduser(), folder)
+            _from_folder(Path(entry["path"]).expanduser(), folder, f"checkpoint {name}")
         else:
             _random(entry, folder, name, seed)
         validate(folder, name)
         for file in folder.iterdir():
             if not file.stat().st_mode & 0o004 and file.stat().st_nlink == 1:
                 file.chmod(0o644)  # weights are written for the owner alone; clusters share them
+    if state:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def validate(folder: Path, name: str) -> None:
-    """Check that `folder` is a plain checkpoint: configuration, tokenizer, all weight files.
+    """Check that `folder` is a plain checkpoint: configuration, tokenizer, all weights, whole.
 
-    Raises UserError saying what is missing.
+    Raises UserError saying what is missing or damaged.
     """
-    config = folder / "config.json"
-    if not config.is_file():
-        raise UserError(f"checkpoint {name}: no config.json; is this a Hugging Face checkpoint?")
-    if "model_type" not in io.read_json(config):
-        raise UserError(f"checkpoint {name}: config.json names no model_type.")
-    if not any((folder / file).is_file() for file in _TOKENIZERS):
-        raise UserError(f"checkpoint {name}: no tokenizer ({', '.join(_TOKENIZERS)}).")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        wanted = sorted(set(io.read_json(index)["weight_map"].values()))
-    else:
-        wanted = ["model.safetensors"]
-    lacking = [file for file in wanted if not (folder / file).is_file()]
-    if lacking:
-        raise UserError(
-            f"checkpoint {name}: {len(lacking)} of {len(wanted)} weight files are missing"
-            f" ({lacking[0]}). Only safetensors weights are read."
+    what = f"checkpoint {name}"
+    names = {file.name for file in folder.iterdir()}
+    _check_names(names, what)
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and hub.is_pointer(file):
+            raise UserError(
+                f"{what}: {file.name} is a git-lfs pointer, not the file. Run `git lfs pull` where"
+                " it comes from."
+            )
+    config = io.read_json(folder / "config.json")
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise UserError(f"{what}: config.json names no model_type.")
+    files = weights.wanted(_index(folder, names), what)
+    _check_weights(files, names, what)
+    weights.check(folder, files, what)
+
+
+def _check_names(names: Collection[str], what: str) -> None:
+    """Refuse what lacks a configuration, a tokenizer that can be read here, or weights."""
+    if "config.json" not in names:
+        hint = (
+            " It is an adapter: merge it into its base." if "adapter_config.json" in names else ""
         )
+        if any(name.endswith(".gguf") for name in names):
+            hint = " Its GGUF files are for kind: gguf."
+        raise UserError(f"{what}: no config.json; is this a Hugging Face checkpoint?{hint}")
+    tokenizers = [file for file in _TOKENIZERS if file in names]
+    if not tokenizers:
+        raise UserError(f"{what}: no tokenizer ({', '.join(_TOKENIZERS)}).")
+    readers = ("sentencepiece", "tiktoken")
+    if tokenizers == ["tokenizer.model"] and not any(map(importlib.util.find_spec, readers)):
+        raise UserError(
+            f"{what}: its only tokenizer is tokenizer.model, which needs the package sentencepiece"
+            " (or tiktoken) in every environment. Install it, or take a repository with"
+            " tokenizer.json."
+        )
+    if weights.INDEX not in names:
+        _check_weights([weights.SINGLE], names, what)
+
+
+def _check_weights(files: Collection[str], names: Collection[str], what: str) -> None:
+    lacking = [file for file in files if file not in names]
+    if lacking:
+        pickled = [name for name in names if name.endswith(_PICKLED)]
+        hint = " Convert its pickled ones, or take another revision." if pickled else ""
+        raise UserError(
+            f"{what}: {len(lacking)} of {len(files)} weight files are missing"
+            f" ({lacking[0]}). Only safetensors weights are read.{hint}"
+        )
+
+
+def _index(folder: Path, names: Collection[str]) -> Path | None:
+    return folder / weights.INDEX if weights.INDEX in names else None
+
+
+def _beside_weights(names: Iterable[str]) -> list[str]:
+    """Of a folder's files, those that belong to a plain checkpoint, its weights left out."""
+    patterns = (*FILES, weights.INDEX)
+    return sorted(
+        name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    )
 
 
 def _dtype(entry: Entry, name: str) -> "torch.dtype":
@@ -205,56 +253,43 @@ def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder
 
 
 def _from_hub(entry: Entry, folder: Path, name: str, state: Path | None) -> None:
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    repository, revision = entry["repository"], entry["revision"]
-    what = f"checkpoint {name}: hf://{repository}@{revision}"
-    place = folder
+    """Take what belongs to the checkpoint, once the listing shows that it is all there."""
+    repository = hub.look("model", entry["repository"], entry["revision"], f"checkpoint {name}")
+    what = repository.what
+    names = [path for path in repository.files if "/" not in path]
+    _check_names(names, what)
+    place = folder.with_name("files")
     if state:
-        place = io.resume_directory(state, [repository, revision]) / "files"
+        place = io.resume_directory(state, [repository.name, repository.commit]) / "files"
+    place.mkdir(exist_ok=True)
+    few = _beside_weights(names)
     program.say(f"{what}: downloading")
-    try:
-        huggingface_hub.snapshot_download(
-            repository,
-            revision=revision,
-            local_dir=place,
-            allow_patterns=[*FILES, "tokenizer.model"],
-            ignore_patterns=list(_LEFT_OUT),
-            etag_timeout=5,
-        )
-    except errors.GatedRepoError:
-        raise UserError(
-            f"{what} is gated: accept its licence on the hub and set HF_TOKEN."
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(f"{what}: no such repository, or a private one (set HF_TOKEN).") from None
-    except errors.RevisionNotFoundError:
-        raise UserError(f"{what}: no such revision.") from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, OSError) as error:
-        raise UserError(
-            f"{what} cannot be reached ({type(error).__name__}). Check the network and HF_ENDPOINT,"
-            " or download it elsewhere and use kind: local with its path."
-        ) from None
-    if state:
-        _from_folder(place, folder)
-        shutil.rmtree(state)
-    else:
-        shutil.rmtree(folder / ".cache", ignore_errors=True)
+    repository.fetch(few, place)
+    files = weights.wanted(_index(place, names), what)
+    _check_weights(files, names, what)
+    repository.fetch(files, place)
+    folder.mkdir()
+    _take(place, folder, [*few, *files])
+    io.write_json(folder / ORIGIN, repository.record([*few, *files]))
 
 
-def _from_folder(source: Path, folder: Path) -> None:
+def _from_folder(source: Path, folder: Path, what: str) -> None:
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; a local checkpoint is a folder.")
+    names = [file.name for file in source.iterdir() if file.is_file()]
+    _check_names(names, what)
+    files = weights.wanted(_index(source, names), what)
+    _check_weights(files, names, what)
     folder.mkdir()
-    for file in sorted(source.iterdir()):
-        listed = any(fnmatch.fnmatch(file.name, pattern) for pattern in FILES)
-        left_out = any(fnmatch.fnmatch(file.name, pattern) for pattern in _LEFT_OUT)
-        if file.is_file() and listed and not left_out:
-            try:
-                os.link(file.resolve(), folder / file.name)
-            except OSError:  # another file system
-                shutil.copyfile(file, folder / file.name)
+    _take(source, folder, [*_beside_weights(names), *files])
+
+
+def _take(source: Path, folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            os.link((source / name).resolve(), folder / name)
+        except OSError:  # another file system
+            shutil.copyfile(source / name, folder / name)
 
 
 # ---------------------------------------------------------------- random weights, for tests
