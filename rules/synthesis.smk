@@ -56,6 +56,7 @@ rule synthesize:
     threads: experiment.compute.threads
     resources:
         **asked("synthesize", "{corpus}"),
+        conduct=conduct(recipes.synthesize, "corpus"),
     params:
         recipe=recipe(recipes.synthesize, "corpus"),
         code=code_version("synthesize.py"),
@@ -66,7 +67,7 @@ rule synthesize:
         " scripts/synthesize.py"
         " --prompts {input.prompts:q}/{wildcards.shard:q}.parquet"
         " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.problems:q} --log {log:q}"
 
 

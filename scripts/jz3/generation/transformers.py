@@ -6,7 +6,7 @@ are done leave the batch, and a prompt beginning that many requests share is rea
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +43,7 @@ class TransformersEngine:
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, seed: int
-    ) -> Iterator[Generated]:
+    ) -> Generator[Generated]:
         """See `Engine.generate`; a completion is yielded as soon as it is done."""
         check_distinct(requests)
         for request in requests:
@@ -51,6 +51,9 @@ class TransformersEngine:
         for batch in self.batches(requests):
             yield from self._decode(batch, sampling, seed)
         self._encoded.clear()
+
+    def close(self) -> None:
+        """Nothing is held that does not end with the object."""
 
     def _encode(self, prompt: str) -> list[int]:
         if prompt not in self._encoded:
@@ -60,7 +63,7 @@ class TransformersEngine:
     @torch.inference_mode()
     def _decode(
         self, requests: list[Request], sampling: Sampling, seed: int
-    ) -> Iterator[Generated]:
+    ) -> Generator[Generated]:
         rows = [
             _Row(request, self._encode(request.prompt), sampling, seed, self.context)
             for request in requests
