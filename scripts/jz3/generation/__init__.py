@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 from .. import io
 from ..program import Progress
@@ -128,6 +128,12 @@ class Engine(Protocol):
 def encode_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
     """Token ids of a prompt, with one beginning-of-text token where the model is used to one."""
     return begun(beginning(tokenizer), tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+
+def decoded(tokenizer: "PreTrainedTokenizerBase", tokens: list[int]) -> str:
+    """The text of tokens, without special ones."""
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return cast(str, text)  # a list only where several rows of tokens are given
 
 
 def check_distinct(requests: Sequence[Request]) -> None:

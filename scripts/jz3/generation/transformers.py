@@ -8,14 +8,23 @@ import itertools
 import random
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from .. import io, models
-from . import Generated, Request, Sampling, Settings, check_distinct, check_room, encode_prompt
+from . import (
+    Generated,
+    Request,
+    Sampling,
+    Settings,
+    check_distinct,
+    check_room,
+    decoded,
+    encode_prompt,
+)
 
 # Tokens looked at before a full sort of the vocabulary; nearly every nucleus is smaller.
 _LIKELY = 128
@@ -170,7 +179,7 @@ class _Row:
             self.finish_reason = "length"
 
     def generated(self, tokenizer: PreTrainedTokenizerBase) -> Generated:
-        text = _text(tokenizer, self.tokens) if self.text is None else self.text
+        text = decoded(tokenizer, self.tokens) if self.text is None else self.text
         assert self.finish_reason is not None
         return Generated(
             self.request.request_id, text, self.finish_reason, len(self.prompt), len(self.tokens)
@@ -189,17 +198,12 @@ class _Stops:
         """The text before the first stop string, or None where there is none."""
         if not self.stop:
             return None
-        recent = _text(self.tokenizer, tokens[-self.window :])
+        recent = decoded(self.tokenizer, tokens[-self.window :])
         if not any(text in recent for text in self.stop):
             return None
-        whole = _text(self.tokenizer, tokens)
+        whole = decoded(self.tokenizer, tokens)
         places = [place for place in map(whole.find, self.stop) if place >= 0]
         return whole[: min(places)] if places else None
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return cast(str, text)  # a list only where several rows of tokens are given
 
 
 def _end_tokens(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> frozenset[int]:

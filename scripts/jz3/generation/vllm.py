@@ -21,6 +21,7 @@ from . import (
     VllmSettings,
     check_distinct,
     check_room,
+    decoded,
     encode_prompt,
 )
 
@@ -95,7 +96,7 @@ class VllmEngine:
                     break
                 for output in engine.step():
                     if output.finished:
-                        yield _generated(output, flying.pop(output.request_id))
+                        yield self._generated(output, flying.pop(output.request_id))
         finally:
             if flying:  # whoever asked has had enough
                 with contextlib.suppress(Exception):
@@ -116,8 +117,25 @@ class VllmEngine:
             top_p=sampling.top_p,
             max_tokens=min(sampling.max_new_tokens, self.context - tokens),
             stop=list(sampling.stop) or None,
+            detokenize=bool(sampling.stop),  # text as it grows is of use to the stops alone
             seed=own_seed if sampling.temperature else None,
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _generated(self, output: Any, prompt_tokens: int) -> Generated:
+        completion = output.outputs[0]
+        if completion.finish_reason not in ("stop", "length"):
+            raise RuntimeError(
+                f"vLLM gave up request {output.request_id}: {completion.finish_reason}"
+            )
+        tokens = list(completion.token_ids)
+        at_a_string = isinstance(completion.stop_reason, str)  # which vLLM has cut off
+        return Generated(
+            output.request_id,
+            completion.text if at_a_string else decoded(self.tokenizer, tokens),
+            completion.finish_reason,
+            prompt_tokens,
+            len(tokens),
         )
 
     def _started(self) -> Any:
@@ -178,19 +196,6 @@ class VllmEngine:
         if _ON_CPU not in os.environ:
             options["kv_cache_memory_bytes"] = _CPU_CACHE
         return options
-
-
-def _generated(output: Any, prompt_tokens: int) -> Generated:
-    completion = output.outputs[0]
-    if completion.finish_reason not in ("stop", "length"):
-        raise RuntimeError(f"vLLM gave up request {output.request_id}: {completion.finish_reason}")
-    return Generated(
-        output.request_id,
-        completion.text,
-        completion.finish_reason,
-        prompt_tokens,
-        len(completion.token_ids),
-    )
 
 
 def surround(caches: str | None, threads: int) -> None:

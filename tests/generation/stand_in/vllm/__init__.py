@@ -75,7 +75,10 @@ class LLMEngine:
             if request[1] <= 0:
                 del self.running[request[0]]
                 completion = types.SimpleNamespace(
-                    finish_reason="stop", text=request[2], token_ids=[1]
+                    finish_reason="stop",
+                    stop_reason=None,
+                    text="",
+                    token_ids=[ord(digit) - 14 for digit in request[2]],
                 )
                 _note("STAND_IN_FINISHED", request[0])
                 ended.append(
