@@ -41,6 +41,7 @@ rule synthesize_candidates:
     resources:
         **asked("synthesize_candidates", "{influence}", experiment.compute.threads),
         environment=WITH_ENGINE,
+        conduct=conduct(recipes.synthesize_candidates, "influence"),
     params:
         recipe=recipe(recipes.synthesize_candidates, "influence"),
         code=code_version("synthesize_candidates.py"),
@@ -54,7 +55,7 @@ rule synthesize_candidates:
         " scripts/synthesize_candidates.py"
         " --passages {input.passages:q} {params.exclude} --prompts {params.folder:q}"
         " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.candidates:q} --log {log:q}"
 
 

@@ -59,6 +59,7 @@ rule synthesize:
     resources:
         **asked("synthesize", "{corpus}", experiment.compute.threads),
         environment=WITH_ENGINE,
+        conduct=conduct(recipes.synthesize, "corpus"),
     params:
         recipe=recipe(recipes.synthesize, "corpus"),
         code=code_version("synthesize.py"),
@@ -70,7 +71,7 @@ rule synthesize:
         " scripts/synthesize.py"
         " --prompts {input.prompts:q}/{wildcards.shard:q}.parquet"
         " --synthesizer {input.synthesizer:q} --state {params.state:q} --seed {params.seed}"
-        " --recipe {params.recipe:q} --code {params.code:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.problems:q} --log {log:q}"
 
 

@@ -6,6 +6,7 @@ their output. Killed, it continues where it was.
 """
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from jz3 import io, program, records
@@ -40,7 +41,6 @@ def main(options: argparse.Namespace) -> None:
             recipe=[told, mode], inputs=inputs, code=options.code, seed=options.seed
         )
         state = io.resume_directory(options.state, key)
-    engine = open_engine(options.model, recipe)
     template = recipe["template"]
     sampling = Sampling(
         recipe["temperature"],
@@ -55,28 +55,31 @@ def main(options: argparse.Namespace) -> None:
     }
     if len(asked) != len(problems) * recipe["samples"]:
         raise io.UserError(f"{options.benchmark}: a problem_id occurs twice. Delete it and rerun.")
-    requests = [
-        Request(key, prompt_text(problem, template, mode, engine.tokenizer, shots))
-        for key, (problem, _) in asked.items()
-    ]
-    if mode == "tool":
-        attempts = answer_with_programs(
-            engine,
-            requests,
-            sampling,
-            options.seed,
-            rounds=recipe["tool_rounds"],
-            execution=recipe["execution"],
-            context=engine.context,
-            cut=template == "chat",
-            state=state,
-        )
-    else:
-        journal = state / "completions.jsonl" if state else None
-        done = generate_journalled(engine, requests, sampling, options.seed, journal, "answering")
-        attempts = [Attempt(request.request_id, request.prompt) for request in requests]
-        for attempt in attempts:
-            attempt.add(done[attempt.request_id], done[attempt.request_id].text)
+    with closing(open_engine(options.model, recipe)) as engine:
+        requests = [
+            Request(key, prompt_text(problem, template, mode, engine.tokenizer, shots))
+            for key, (problem, _) in asked.items()
+        ]
+        if mode == "tool":
+            attempts = answer_with_programs(
+                engine,
+                requests,
+                sampling,
+                options.seed,
+                rounds=recipe["tool_rounds"],
+                execution=recipe["execution"],
+                context=engine.context,
+                cut=template == "chat",
+                state=state,
+            )
+        else:
+            journal = state / "completions.jsonl" if state else None
+            done = generate_journalled(
+                engine, requests, sampling, options.seed, journal, "answering"
+            )
+            attempts = [Attempt(request.request_id, request.prompt) for request in requests]
+            for attempt in attempts:
+                attempt.add(done[attempt.request_id], done[attempt.request_id].text)
     rows = []
     for attempt in attempts:
         problem, sample = asked[attempt.request_id]

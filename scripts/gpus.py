@@ -2,22 +2,33 @@
 
 --gpus 0: no GPU is visible to it. On one node: N leased GPUs; a training program gets one process
 per GPU, by torchrun. Snakemake counts GPUs but assigns none: the lease is a file lock per device,
-held while the program runs and released with it, however it ends. (In a Slurm job they are those
-that it was given.) On several nodes of a Slurm job: srun starts this program once per node, and
-torchrun on each joins them, at the node that the job started on.
+held until the last process that the program started is gone, however it ends (`watch`). (In a Slurm
+job they are those that it was given.) On several nodes of a Slurm job: srun starts this program
+once per node, and torchrun on each joins them, at the node that the job started on.
+
+`gpus.py --member program.py arguments...`: what torchrun starts; the program dies with it.
 """
 
 import argparse
+import contextlib
 import fcntl
 import itertools
 import os
 import re
+import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from jz3.processes import die_with_parent, signal_at_parents_death
+
+LEASE = "JZ3_LEASE"  # in the environment of everything that a lease's program starts
+ASKED_SECONDS = 10  # between asking what a dead program left to end, and ending it
 SAVE_SECONDS = 1800  # between a request to stop and the end; profiles/slurm asks so long before
 # A number, or the (beginning of the) identity of a GPU or of a part of one.
 _DEVICE = re.compile(r"\d+|(?:GPU|MIG)-[\w/-]+")
@@ -73,6 +84,51 @@ def lease(count: int) -> tuple[list[str], list[int]]:
         time.sleep(2)
 
 
+def watch(locks: Sequence[int], mark: str) -> None:
+    """Start a process that holds the locks until nobody computes on their devices.
+
+    When this process is gone (it, too, holds them), whatever still runs with its mark in the
+    environment is ended: engines and workers may outlive whoever started them. The watcher is in a
+    session of its own and deaf to signals, so that what ends a job does not end it.
+    """
+    parent = os.getpid()
+    if os.fork():
+        return
+    os.setsid()
+    deaf = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+    signal.pthread_sigmask(signal.SIG_BLOCK, deaf)
+    os.chdir("/")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+    edges = [2, *sorted(locks), os.sysconf("SC_OPEN_MAX")]
+    for low, high in itertools.pairwise(edges):  # whoever reads a pipe of ours sees its end
+        os.closerange(low + 1, high)
+    signal_at_parents_death(signal.SIGUSR1)
+    while os.getppid() == parent:
+        signal.sigtimedwait([signal.SIGUSR1], 1)
+    asked = time.monotonic()
+    with contextlib.suppress(Exception):  # it must not return into the program
+        while left := marked(mark):
+            patient = time.monotonic() - asked < ASKED_SECONDS
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGTERM if patient else signal.SIGKILL)
+            time.sleep(0.2)
+    os._exit(0)
+
+
+def marked(mark: str) -> list[int]:
+    """Living processes of ours with this mark in the environment that they began with."""
+    found = []
+    wanted = f"{LEASE}={mark}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or another user's; a zombie's is empty
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
 def spread(gpus: int, nodes: int) -> list[str]:
     """The srun command that starts this program on every node of the job, once each."""
     job = os.environ.get("SLURM_JOB_ID")
@@ -103,8 +159,16 @@ def torchrun(processes: int, nodes: int) -> list[str]:
     ]
 
 
+def become(command: Sequence[str]) -> NoReturn:
+    """Go on as a Python program: signals and status are its own."""
+    os.execv(sys.executable, [sys.executable, *command])
+
+
 def main() -> None:
     """Lease, then become the program."""
+    if sys.argv[1:2] == ["--member"]:
+        die_with_parent()
+        become(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].split("`")[0])
     parser.add_argument("--gpus", type=int, required=True, help="GPUs, over all nodes")
     parser.add_argument("--nodes", type=int, default=1, help="nodes of the Slurm job")
@@ -116,17 +180,20 @@ def main() -> None:
         command = spread(options.gpus, options.nodes)
         os.execvp(command[0], command)
     count = options.gpus // options.nodes
-    devices = lease(count)[0] if count else []
+    devices, locks = lease(count) if count else ([], [])
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    if locks:
+        os.environ[LEASE] = f"{os.getpid()}.{secrets.token_hex(8)}"
+        watch(locks, os.environ[LEASE])
     if not count:  # on a processor: freed memory is used again, not handed back and zeroed anew
         os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
         os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 40))
-    command = [sys.executable]
+    command = []
     # vLLM starts its own processes.
     if (count > 1 or options.nodes > 1) and "train_" in Path(options.program[0]).name:
         # "--", or torchrun would take the program's --log for one of its own options.
-        command += [*torchrun(max(1, count), options.nodes), "--"]
-    os.execv(sys.executable, [*command, *options.program])
+        command += [*torchrun(max(1, count), options.nodes), "--", __file__, "--member"]
+    become([*command, *options.program])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ def main(options: argparse.Namespace) -> None:
 
     asked = io.read_rows(options.prompts, PROMPTS)
     inputs = [options.prompts, options.synthesizer]
-    journal = journal_in(options.state, options.recipe, inputs, options.code, options.seed)
+    told = recipes.Synthesize(**options.recipe).identity()
+    journal = journal_in(options.state, told, inputs, options.code, options.seed)
     what = f"shard {options.prompts.stem}"
     rows = write_problems(asked, options.synthesizer, options.recipe, options.seed, journal, what)
     program.say(f"{what}: {count_statuses(rows)}")

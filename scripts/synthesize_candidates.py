@@ -41,7 +41,8 @@ def main(options: argparse.Namespace) -> None:
         for passage, level in pairs
     ]
     inputs = [options.passages, *options.exclude, options.prompts, options.synthesizer]
-    journal = journal_in(options.state, recipe, inputs, options.code, options.seed)
+    told = recipes.SynthesizeCandidates(**recipe).identity()
+    journal = journal_in(options.state, told, inputs, options.code, options.seed)
     rows = write_problems(asked, options.synthesizer, recipe, options.seed, journal, "candidates")
     counts = count_statuses(rows)
     program.say(f"candidates: {counts}")

@@ -1,8 +1,12 @@
 """GPU leases and launches, with devices that are only named: locks and environments are real."""
 
+import contextlib
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +161,157 @@ def test_too_few_devices_are_one_line_and_no_waiting(machine):
     _, error = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "needs 2 GPU(s), the machine shows 1" in error
+
+
+# ---------------------------------------------------------------- no matter who is killed
+
+# Each process computes, and says who it is; the last one is deaf to polite requests, as an engine
+# in native code is.
+TREE = """
+import os, signal, subprocess, sys, time
+depth, lines = int(sys.argv[1]), sys.argv[2]
+with open(lines, "a") as out:
+    out.write(f"{depth} {os.getpid()}\\n")
+if depth:
+    started = subprocess.Popen([sys.executable, __file__, str(depth - 1), lines])
+else:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def is_free(machine):
+    """Whether no lock of a device is held."""
+    for lock in Path(machine["TMPDIR"]).glob("jz3-gpus-*/*.lock"):
+        with lock.open() as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+    return True
+
+
+@pytest.fixture
+def tree(machine):
+    """A leased program that starts one that starts another, by depth from the program down."""
+    program, lines = Path(machine["TMPDIR"], "hold.py"), Path(machine["TMPDIR"], "lines")
+    program.write_text(TREE)
+    process = subprocess.Popen(
+        [sys.executable, GPUS, "--gpus", "4", program, "2", lines],
+        env=machine,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 20
+    while not lines.exists() or lines.read_text().count("\n") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    pids = dict(map(int, line.split()) for line in lines.read_text().splitlines())
+    yield process, [pids[depth] for depth in (2, 1, 0)]
+    for pid in pids.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+def ends_before_the_lease(machine, pids, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not is_free(machine):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return not any(map(lives, pids))
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_devices_are_free_only_when_all_that_was_started_is_gone(machine, tree, sent):
+    process, pids = tree
+    assert process.pid == pids[0]  # signals reach the program itself
+    process.send_signal(sent)
+    process.wait(timeout=10)
+    assert not is_free(machine)
+    assert lives(pids[2])
+    assert ends_before_the_lease(machine, pids)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_the_devices_stay_with_a_program_that_lost_what_it_started(machine, tree, depth, sent):
+    process, pids = tree
+    os.kill(pids[depth], sent)
+    time.sleep(0.3)
+    assert lives(process.pid)
+    assert not is_free(machine)
+    process.kill()
+    assert ends_before_the_lease(machine, pids)
+
+
+def watcher(of):
+    """The process that watches: a child in a session of its own."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == of and fields[3] == folder.name:
+                return int(folder.name)
+    return None
+
+
+def test_the_watcher_is_deaf_and_its_death_frees_nothing(machine, tree):
+    process, pids = tree
+    watching = watcher(process.pid)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(watching, number)
+    time.sleep(0.3)
+    assert lives(watching)
+    os.kill(watching, signal.SIGKILL)
+    time.sleep(0.3)
+    assert all(map(lives, pids))
+    assert not is_free(machine)
+
+
+def test_a_group_of_processes_killed_at_once_is_cleared_up(machine, tree):
+    """As by a shell or a scheduler that kills everything it knows of but the last."""
+    process, pids = tree
+    for pid in pids[:2]:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
+    assert ends_before_the_lease(machine, pids)
+
+
+def test_whoever_reads_the_programs_output_sees_its_end(machine):
+    """The watcher keeps no pipe open, and nothing waits for it."""
+    began = time.monotonic()
+    output, _ = start(machine, 1).communicate(timeout=20)
+    assert output
+    assert time.monotonic() - began < 10
+
+
+def test_training_processes_die_with_the_launcher(machine):
+    program, lines = Path(machine["TMPDIR"], "train_nothing.py"), Path(machine["TMPDIR"], "lines")
+    program.write_text(TREE)
+    process = subprocess.Popen(
+        [sys.executable, GPUS, "--gpus", "2", program, "0", lines],
+        env=machine,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not lines.exists() or lines.read_text().count("\n") < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pids = [int(line.split()[1]) for line in lines.read_text().splitlines()]
+    os.kill(watcher(process.pid), signal.SIGKILL)  # nobody is left to end them
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while any(map(lives, pids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -11,7 +11,7 @@ LIBRARY = Path(__file__).parents[2] / "scripts" / "jz3"
 # From the ground up. A module imports from its own floor and from those below.
 FLOORS = (
     {
-        "boxes", "io", "models", "processor", "program", "prompts", "quality", "records", "templates",
+        "boxes", "io", "models", "processes", "processor", "program", "prompts", "quality", "records", "templates",
         "text",
         "tokens",
     },

@@ -1,17 +1,19 @@
 """Text from a local model: one interface, an engine per backend, a journal for long runs.
 
-    engine = engines.open_engine(model_dir, settings)
-    for generated in engine.generate(requests, Sampling(0.7, 0.95, 256), seed): ...
+    with closing(engines.open_engine(model_dir, settings)) as engine:
+        for generated in engine.generate(requests, Sampling(0.7, 0.95, 256), seed): ...
 
 What a request gets depends on the model, the seed and its `request_id`; which requests share a
 batch depends on the whole set of requests (`Engine.batches`), never on what an earlier,
-interrupted run had finished. So a resumed run writes what an undisturbed one would have written.
+interrupted run had finished. So a resumed run writes what an undisturbed one would have written
+(vLLM: up to the last bits of its sums).
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 from .. import io
 from ..program import Progress
@@ -21,13 +23,31 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class VllmSettings(TypedDict):
+    """`compute.vllm` of the configuration, which explains them."""
+
+    context: int
+    quantization: str
+    speculative_tokens: int
+    gpu_memory: float
+    tensor_parallel: int
+    data_parallel: int
+    prefix_caching: bool
+    sequences: int
+
+
 class Settings(TypedDict):
-    """engine: transformers | vllm; batch: sequences; dtype: float32 | bfloat16; threads: torch."""
+    """engine: transformers | vllm; batch: sequences; dtype: float32 | bfloat16; threads: torch.
+
+    vllm: its own settings; caches: folder for what it compiles.
+    """
 
     engine: str
     batch: int
     dtype: str
     threads: int
+    vllm: NotRequired[VllmSettings]
+    caches: NotRequired[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,23 +106,34 @@ class Engine(Protocol):
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """Divide `requests` as `generate` does: a function of the set, not of its order.
 
-        Dividing one of the batches again gives that batch.
+        Dividing some of the batches again, joined, gives these batches.
         """
         ...
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, seed: int
-    ) -> Iterator[Generated]:
-        """Yield one `Generated` per request, in any order.
+    ) -> Generator[Generated]:
+        """Yield one `Generated` per request, in any order, as soon as it is done.
 
-        Raises UserError where a prompt leaves no room in the model's context.
+        Raises UserError, before anything is generated, where a prompt leaves no room in the model's
+        context.
         """
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds. It is of no more use then."""
         ...
 
 
 def encode_prompt(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> list[int]:
     """Token ids of a prompt, with one beginning-of-text token where the model is used to one."""
     return begun(beginning(tokenizer), tokenizer(prompt, add_special_tokens=False)["input_ids"])
+
+
+def decoded(tokenizer: "PreTrainedTokenizerBase", tokens: list[int]) -> str:
+    """The text of tokens, without special ones."""
+    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return cast(str, text)  # a list only where several rows of tokens are given
 
 
 def check_distinct(requests: Sequence[Request]) -> None:
@@ -133,41 +164,44 @@ def generate_journalled(
     journal_path: str | Path | None,
     what: str,
 ) -> dict[str, Generated]:
-    """Generate for all requests, in the order given, with every finished batch in a journal.
+    """Generate for all requests; the answers are in the order given, each in a journal once done.
 
-    Killed at any moment, the run loses one batch at most. A batch that is not wholly in the
-    journal is generated again with all its members, so that the numbers which depend on a
-    batch's company come out the same. Records of another prompt, sampling or seed are not used;
-    the model is the caller's to guard (`io.resume_directory`). `journal_path` None: no journal.
+    Killed at any moment, the run loses the batches in the making (for vLLM: the answers). A batch
+    that is not wholly in the journal is generated again with all its members, so that the numbers
+    which depend on a batch's company come out the same. Records of another prompt, sampling or seed
+    are not used; the model is the caller's to guard (`io.resume_directory`). `journal_path` None:
+    no journal.
     """
     check_distinct(requests)
     draw = dataclasses.asdict(sampling)
     keys = {r.request_id: io.digest([r.request_id, r.prompt, draw, seed], 32) for r in requests}
-    journal = io.Journal(journal_path, "key") if journal_path else None
-    known = dict(journal.records) if journal else {}
     done: dict[str, Generated] = {}
-    pending: list[list[Request]] = []
-    for batch in engine.batches(requests):
-        records = [known[keys[r.request_id]] for r in batch if keys[r.request_id] in known]
-        if len(records) == len(batch):
-            for record in records:
-                fields = {name: value for name, value in record.items() if name != "key"}
-                done[record["request_id"]] = Generated(**fields)
-        else:
-            pending.append(batch)
-    try:
-        with Progress(len(requests), what, "completion", done=len(done)) as bar:
-            for batch in pending:
-                fresh = []
-                for generated in engine.generate(batch, sampling, seed):
-                    fresh.append(generated)
-                    bar.update()
-                if journal:
+    batch_of: dict[str, list[str]] = {}  # of what is to be generated
+    pending: list[Request] = []
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(io.Journal(journal_path, "key")) if journal_path else None
+        known = dict(journal.records) if journal else {}
+        for batch in engine.batches(requests):
+            records = [known[keys[r.request_id]] for r in batch if keys[r.request_id] in known]
+            if len(records) == len(batch):
+                for record in records:
+                    fields = {name: value for name, value in record.items() if name != "key"}
+                    done[record["request_id"]] = Generated(**fields)
+            else:
+                pending += batch
+                members = [request.request_id for request in batch]
+                batch_of |= dict.fromkeys(members, members)
+        bar = stack.enter_context(Progress(len(requests), what, "completion", done=len(done)))
+        if pending:
+            fresh = stack.enter_context(
+                contextlib.closing(engine.generate(pending, sampling, seed))
+            )
+            for generated in fresh:
+                done[generated.request_id] = generated
+                members = batch_of[generated.request_id]
+                if journal and all(member in done for member in members):
                     journal.append(
-                        [{"key": keys[g.request_id], **dataclasses.asdict(g)} for g in fresh]
+                        [{"key": keys[m], **dataclasses.asdict(done[m])} for m in members]
                     )
-                done.update({generated.request_id: generated for generated in fresh})
-    finally:
-        if journal:
-            journal.close()
+                bar.update()
     return {request.request_id: done[request.request_id] for request in requests}

@@ -6,16 +6,25 @@ are done leave the batch, and a prompt beginning that many requests share is rea
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from .. import io, models
-from . import Generated, Request, Sampling, Settings, check_distinct, check_room, encode_prompt
+from . import (
+    Generated,
+    Request,
+    Sampling,
+    Settings,
+    check_distinct,
+    check_room,
+    decoded,
+    encode_prompt,
+)
 
 # Tokens looked at before a full sort of the vocabulary; nearly every nucleus is smaller.
 _LIKELY = 128
@@ -43,7 +52,7 @@ class TransformersEngine:
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, seed: int
-    ) -> Iterator[Generated]:
+    ) -> Generator[Generated]:
         """See `Engine.generate`; a completion is yielded as soon as it is done."""
         check_distinct(requests)
         for request in requests:
@@ -51,6 +60,9 @@ class TransformersEngine:
         for batch in self.batches(requests):
             yield from self._decode(batch, sampling, seed)
         self._encoded.clear()
+
+    def close(self) -> None:
+        """Nothing is held that does not end with the object."""
 
     def _encode(self, prompt: str) -> list[int]:
         if prompt not in self._encoded:
@@ -60,7 +72,7 @@ class TransformersEngine:
     @torch.inference_mode()
     def _decode(
         self, requests: list[Request], sampling: Sampling, seed: int
-    ) -> Iterator[Generated]:
+    ) -> Generator[Generated]:
         rows = [
             _Row(request, self._encode(request.prompt), sampling, seed, self.context)
             for request in requests
@@ -167,7 +179,7 @@ class _Row:
             self.finish_reason = "length"
 
     def generated(self, tokenizer: PreTrainedTokenizerBase) -> Generated:
-        text = _text(tokenizer, self.tokens) if self.text is None else self.text
+        text = decoded(tokenizer, self.tokens) if self.text is None else self.text
         assert self.finish_reason is not None
         return Generated(
             self.request.request_id, text, self.finish_reason, len(self.prompt), len(self.tokens)
@@ -186,17 +198,12 @@ class _Stops:
         """The text before the first stop string, or None where there is none."""
         if not self.stop:
             return None
-        recent = _text(self.tokenizer, tokens[-self.window :])
+        recent = decoded(self.tokenizer, tokens[-self.window :])
         if not any(text in recent for text in self.stop):
             return None
-        whole = _text(self.tokenizer, tokens)
+        whole = decoded(self.tokenizer, tokens)
         places = [place for place in map(whole.find, self.stop) if place >= 0]
         return whole[: min(places)] if places else None
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return cast(str, text)  # a list only where several rows of tokens are given
 
 
 def _end_tokens(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> frozenset[int]:

@@ -4,6 +4,7 @@ Paper, sections 3.3 (candidates for the value estimate) and 3.4 (synthesis at sc
 """
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +62,18 @@ def write_problems(
     """Have the synthesizer answer all prompts; rows come in the prompts' order."""
     requests = [Request(row["request_id"], row["prompt"]) for row in prompts]
     sampling = Sampling(**recipe["sampling"])
-    engine = open_engine(synthesizer, recipe)
-    done = generate_journalled(engine, requests, sampling, seed, journal_path, what)
+    with closing(open_engine(synthesizer, recipe)) as engine:
+        done = generate_journalled(engine, requests, sampling, seed, journal_path, what)
     return [problem_row(row, done[row["request_id"]]) for row in prompts]
 
 
 def journal_in(
-    state: Path | None, recipe: Recipe, inputs: Iterable[str | Path], code: str, seed: int
+    state: Path | None, recipe: dict[str, Any], inputs: Iterable[str | Path], code: str, seed: int
 ) -> Path | None:
-    """The journal in a `--state` directory, emptied where anything it depends on has changed."""
+    """The journal in a `--state` directory, emptied where anything it depends on has changed.
+
+    recipe: what of it can change bytes.
+    """
     if state is None:
         return None
     key = work_key(recipe=recipe, inputs=inputs, code=code, seed=seed)

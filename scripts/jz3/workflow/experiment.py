@@ -129,7 +129,12 @@ class Experiment(Part):
             **self.numerics("generate"),
             "engine": self.compute.generation,
             "batch": self.compute.batch,
+            **(self._vllm if self.compute.generation == "vllm" else {}),
         }
+
+    @property
+    def _vllm(self) -> dict[str, Any]:
+        return {"vllm": self.compute.vllm, "caches": f"{self.results}/caches"}
 
     # ------------------------------------------------------------ what is made here
 

@@ -26,6 +26,7 @@ from .settings import (
     Recipe,
     Sampling,
     Teacher,
+    Vllm,
 )
 
 Made = TypeVar("Made", bound=Part)
@@ -45,6 +46,10 @@ class Generation(Numerics):
 
     engine: Literal["transformers", "vllm"] = key("Engine that runs the model.")
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
+    vllm: Vllm | None = key("Settings of the vllm engine.", default=None)
+    caches: str | None = key(
+        "Folder for what the vllm engine compiles.", conduct=True, default=None
+    )
 
 
 # ---------------------------------------------------------------- sources, corpus, benchmarks

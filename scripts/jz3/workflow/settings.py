@@ -57,6 +57,39 @@ class Gpus(Part):
     generate: int = key("GPUs of a generation job.", ge=0)
 
 
+class Vllm(Part):
+    """`compute.vllm`."""
+
+    context: int = key(
+        "Longest prompt and answer together, where the model allows more; 0: what it allows.",
+        unit="tokens",
+        ge=0,
+    )
+    quantization: Literal["none", "fp8", "bitsandbytes", "int8_per_channel_weight_only"] = key(
+        "How weights are quantised while they load; a checkpoint that is quantised needs none."
+    )
+    speculative_tokens: int = key(
+        "Tokens guessed at once from the text so far, and checked together; 0: none.",
+        unit="tokens",
+        ge=0,
+    )
+    gpu_memory: Number = key(
+        "Share of a GPU's memory for weights, keys and values.", conduct=True, gt=0, le=1
+    )
+    tensor_parallel: int = key(
+        "GPUs that share a copy of the model; 0: all that data_parallel leaves each copy.",
+        conduct=True,
+        ge=0,
+    )
+    data_parallel: int = key(
+        "Copies of the model in a job, among which requests are dealt out.", conduct=True, ge=1
+    )
+    prefix_caching: bool = key(
+        "Keep what was computed for beginnings that prompts share.", conduct=True
+    )
+    sequences: int = key("Requests computed together at most.", conduct=True, ge=1)
+
+
 class Compute(Part):
     """`compute`."""
 
@@ -70,6 +103,7 @@ class Compute(Part):
     )
     generation: Literal["transformers", "vllm"] = key("Engine that runs local models.")
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
+    vllm: Vllm = key("The vllm engine; not used by another.")
     gpus: Gpus = key("GPUs per job.", conduct=True)
     accept_versions: Several[str] | None = key(
         "Packages that may have another version than the lock of their stack (envs/): the look at"

@@ -1,0 +1,5 @@
+import enum
+
+
+class RequestOutputKind(enum.Enum):
+    FINAL_ONLY = 2
