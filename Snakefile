@@ -38,6 +38,7 @@ include: "rules/planning.smk"
 
 onstart:
     refuse_orphans()
+    refuse_moving_revisions()
 
 
 rule all:

@@ -20,6 +20,7 @@ def main(options: argparse.Namespace) -> None:
     checks = [
         functools.partial(preflight.software, preflight.PACKAGES["head"]),
         functools.partial(preflight.secrets, experiment),
+        functools.partial(preflight.pinned, experiment),
         functools.partial(preflight.cached, experiment, Path(experiment.results)),
         functools.partial(preflight.budget, experiment),
     ]
