@@ -43,6 +43,7 @@ include: "rules/planning.smk"
 onstart:
     refuse_orphans()
     forget_mistakes()
+    refuse_moving_revisions()
 
 
 rule all:

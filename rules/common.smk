@@ -19,7 +19,15 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from jz3.io import UserError
 from jz3.program import MEND_SUFFIX
-from jz3.workflow import checks, environments, recipes, sizing, slurm_jobs, workload
+from jz3.workflow import (
+    checks,
+    environments,
+    recipes,
+    revisions,
+    sizing,
+    slurm_jobs,
+    workload,
+)
 from jz3.workflow import layout as paths
 from jz3.workflow.code_version import code_version as digest_of_program
 from jz3.workflow.layout import Layout
@@ -274,5 +282,20 @@ def refuse_orphans():
     """Stop where Slurm jobs of a killed run still write here."""
     try:
         slurm_jobs.refuse(Path.cwd(), on_slurm=not workflow.local_exec)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def refuse_moving_revisions():
+    """Stop where this run would fetch from the hub what may be something else tomorrow."""
+    jobs = list(workflow.dag.needrun_jobs())
+    datasets = [
+        job.wildcards.dataset for job in jobs if job.rule.name == "fetch_dataset"
+    ]
+    checkpoints = [
+        job.wildcards.checkpoint for job in jobs if job.rule.name == "fetch_model"
+    ]
+    try:
+        revisions.refuse(experiment, sorted(datasets), sorted(checkpoints))
     except UserError as error:
         raise WorkflowError(str(error)) from None

@@ -20,6 +20,7 @@ def main(options: argparse.Namespace) -> None:
     checks = [
         functools.partial(preflight.software, "main", experiment.compute.accept_versions or ()),
         functools.partial(preflight.secrets, experiment),
+        functools.partial(preflight.pinned, experiment),
         functools.partial(preflight.cached, experiment, Path(experiment.results)),
         functools.partial(preflight.budget, experiment),
     ]

@@ -75,6 +75,11 @@ class Experiment(Part):
         "What jobs ask for, and what `snakemake estimate` adds up. No product depends on it.",
         conduct=True,
     )
+    accept_moving_revisions: bool = key(
+        "Fetch hub revisions that are no commits, such as main, as they are on that day (the commit"
+        " is recorded). Else a run that would fetch one stops at its start.",
+        conduct=True,
+    )
     sources: Entries[Source] = key("Files to fetch, identified by their content.")
     datasets: Entries[Dataset] = key("Hub datasets to fetch, each into one Parquet file.")
     checkpoints: Entries[Checkpoint] = key(

@@ -1,11 +1,13 @@
 """The entries of the configuration that name what comes from outside: files, datasets, models."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from .keys import Number, Part, Several, key
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 Place = Annotated[str, Field(pattern="^(hf|https|pypi|file)://")]
 
 
@@ -45,12 +47,22 @@ class FetchedTable(Part):
     """One split of a hub dataset to fetch."""
 
     repository: str = key("Hub repository (owner/name) or a local folder.", min_length=1)
-    revision: str = key("Commit of the repository (empty for a local folder).")
-    subset: str = key("Name of the dataset's configuration; empty for its default.")
-    files: Several[str] = key("Files of the repository, as patterns; empty: those of the subset.")
-    split: str = key("Split to take.", min_length=1)
+    revision: str = key("Commit of the repository, 40 digits (empty for a local folder).")
+    subset: str = key(
+        "Name of the dataset's configuration; empty for its default, or with `files`."
+    )
+    files: Several[str] = key(
+        "Files of the repository, as patterns (* within a folder, ** across), in this order;"
+        " empty: those of the subset's split."
+    )
+    split: str = key("Split to take; `files` are taken whole.", min_length=1)
     where: Where | None = key("Keep only rows whose column contains a text.", default=None)
     columns: Several[str] = key("Columns to keep.", min_length=1)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the revision may be another commit tomorrow (a folder has none)."""
+        return bool(self.revision) and not _COMMIT.fullmatch(self.revision)
 
 
 class Dataset(FetchedTable):
@@ -89,7 +101,12 @@ class HubWeights(_Weights):
 
     kind: Literal["hub"] = key(KIND)
     repository: str = key("Owner/name on the hub.")
-    revision: str = key("Commit.", min_length=1)
+    revision: str = key("Commit (40 digits).", min_length=1)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the revision may be another commit tomorrow."""
+        return not _COMMIT.fullmatch(self.revision)
 
 
 class LocalWeights(_Weights):

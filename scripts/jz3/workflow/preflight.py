@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from .. import processor
 from ..execution import programs
-from . import environments, workload
+from . import environments, revisions, workload
 from .experiment import Experiment
 
 STATES = ("ok", "warn", "fail")
@@ -240,6 +240,15 @@ def secrets(experiment: Experiment) -> Iterator[Finding]:
             "is set" if os.environ.get("OPENAI_API_KEY") else "is not set",
             f"{experiment.teacher.base_url} will ask for it.",
         )
+
+
+def pinned(experiment: Experiment) -> Iterator[Finding]:
+    """Whether hub revisions are commits, or moving ones are accepted in words."""
+    found = revisions.moving(experiment)
+    accepted = experiment.accept_moving_revisions
+    advice = "Accepted by accept_moving_revisions." if accepted else revisions.ADVICE
+    text = f"{len(found)} may move: {', '.join(found)}" if found else "all are commits"
+    yield judged("hub revisions", not found, text, advice, bad="warn" if accepted else "fail")
 
 
 def cached(experiment: Experiment, results: Path) -> Iterator[Finding]:
