@@ -1,6 +1,7 @@
 # make run            the miniature, from raw text to tables, in its own environment
 # make test           the tests            make lint    style and workflow lint
 # make test-gpu       ten minutes on a GPU, with a table of figures; tiny shapes where there is none
+# make test-vllm      vLLM's CPU build: its answers, and the tests' workflow in two environments
 # make test-hub       what a hub can do wrong, on one of our own (part of make test)
 # make test-slurm     the workflow on a Slurm cluster made for it here (root and Debian packages)
 # make environments   what the paper's run needs on GPUs: .venv and, with vLLM, .venv-vllm
@@ -25,7 +26,7 @@ export GOMP_SPINCOUNT ?= 1000
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/main.in)
 INSTALL := -m pip install --quiet --no-deps --require-hashes
 
-.PHONY: run environments test test-gpu test-hub test-slurm lint format lock docs clean
+.PHONY: run environments test test-gpu test-hub test-vllm test-slurm lint format lock docs clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/main.ready
@@ -38,6 +39,10 @@ test: $(VENV)/test.ready
 
 test-hub: $(VENV)/test.ready
 	python -m pytest tests/hub
+
+test-vllm: $(VENV)/test.ready
+	@test -e $(VENV_VLLM)/gpu.ready || $(MAKE) --no-print-directory $(VENV_VLLM)/cpu.ready
+	python -m pytest tests/vllm -rs
 
 test-slurm: $(VENV)/test.ready
 	python -m pytest tests/slurm --durations 0 -m "$(SELECT)"

@@ -209,7 +209,8 @@ def test_gradients_of_single_samples_at_7b(figure):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("model"))
+    folder = tmp_path_factory.mktemp("model")  # vLLM wants heads of 32 numbers at least
+    return make_model(folder, num_attention_heads=2, num_key_value_heads=1)
 
 
 def texts(engine):
@@ -231,7 +232,11 @@ print(json.dumps(texts(open_engine({str(model)!r}, ENGINE))))
     return json.loads(ended.stdout.splitlines()[-1])
 
 
-ENGINE = {"engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1}
+VLLM = {
+    "context": 0, "gpu_memory": 0.5, "data_parallel": 1, "sequences": 64, "tensor_parallel": 1, "prefix_caching": True,
+    "quantization": "none", "speculative_tokens": 0,
+}  # fmt: skip
+ENGINE = {"engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1, "vllm": VLLM}
 
 
 def test_greedy_texts_are_those_of_the_processor(model, figure):
