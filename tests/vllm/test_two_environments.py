@@ -3,10 +3,11 @@
 `make test-vllm` installs vLLM's CPU build there; with `make environments` it is the one for GPUs.
 """
 
+import contextlib
 import json
-import os
 import re
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -70,9 +71,6 @@ def test_a_second_run_does_nothing(both):
 
 def test_no_process_is_left(both):
     mine = str(both[1].folder).encode()
-    for number in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = open(f"/proc/{number}/cmdline", "rb").read()
-        except OSError:
-            continue
-        assert mine not in command
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            assert mine not in (folder / "cmdline").read_bytes()
