@@ -27,7 +27,7 @@ from typing import Any
 
 from . import boxes
 from .io import UserError, did_you_mean, read_json_lines
-from .text import without_thoughts
+from .text import without_courtesy, without_thoughts
 
 SLOT = "{passage}"
 MODES = ("cot", "tool")
@@ -128,7 +128,8 @@ def format_completion(mode: str, question: str, solution: str) -> str:
 def parse_completion(text: str, mode: str) -> tuple[str, str] | None:
     """Split a completion into (question, solution), or None where a part is missing.
 
-    Tolerates decorated markers and closing tags; a second problem after the solution is cut off.
+    Tolerates decorated markers and closing tags; a second problem or solution behind the first is
+    cut off, and so is what a chat says at its end.
     In tool mode the solution must hold one closed ```python block or more; the first is kept with
     the text that follows it, and ```output blocks are removed.
     """
@@ -145,11 +146,16 @@ def parse_completion(text: str, mode: str) -> tuple[str, str] | None:
     )
     if solution is None:
         return None
-    end = next(
-        (start for name, start, _ in markers[solution + 1 :] if name == "problem"), len(text)
-    )
-    question = text[markers[problem][2] : markers[solution][1]].strip()
-    answer = text[markers[solution][2] : end].strip()
+    first = solution  # a head may stand there twice, with nothing in between
+    while (
+        solution + 1 < len(markers)
+        and markers[solution + 1][0] == "solution"
+        and not text[markers[solution][2] : markers[solution + 1][1]].strip()
+    ):
+        solution += 1
+    end = markers[solution + 1][1] if solution + 1 < len(markers) else len(text)
+    question = text[markers[problem][2] : markers[first][1]].strip()
+    answer = without_courtesy(text[markers[solution][2] : end].strip())
     if mode == "tool":
         answer = _tool_solution(answer)
     if not question or not answer:
@@ -225,7 +231,7 @@ def from_structured(text: str, mode: str) -> tuple[str, str] | None:
             return None
         work = f"```python\n{work}\n```"
     else:
-        work = _without_box(_restore_latex(work).strip())
+        work = _without_box(without_courtesy(_restore_latex(work).strip()))
     problem = problem.strip()
     if not problem or not work or not answer:
         return None

@@ -6,6 +6,14 @@ _COUNTS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _THOUGHT = re.compile(r"<(/?)(?:think(?:ing)?|thought|reasoning|scratchpad)>", re.I)
 
+_COURTESY = re.compile(
+    r"\s*\b(?:let me know|feel free to|(?:i )?hope (?:this|that)|would you like|do you want me to"
+    r"|(?:please )?(?:tell me|ask) if|if you (?:have|need|would like|want|'d like)|happy to help"
+    r"|is there anything else)\b.{0,300}\Z",
+    re.I | re.S,
+)
+_LINE_START = re.compile(r"(?:\A|[.!?)}$*]\s+|\n\s*)\W*\Z")
+
 
 def short(value: float | str, unit: str = "") -> str:
     """A count with three digits and a letter for thousands, millions, ... ("-" for none).
@@ -42,3 +50,12 @@ def without_thoughts(text: str) -> str:
     if not thinking:
         said.append(text[place:])
     return " ".join(said)
+
+
+def without_courtesy(text: str) -> str:
+    """The text without what a chat says to its user at the end, from where a sentence begins."""
+    found = _COURTESY.search(text, max(0, len(text) - 400))
+    if found is None:
+        return text
+    before = text[: found.start()] + found[0][: len(found[0]) - len(found[0].lstrip())]
+    return before.rstrip(" \n*_-#") if _LINE_START.search(before) and before.strip() else text

@@ -313,6 +313,49 @@ def test_a_structured_program_loses_its_fence():
         ("cot", {"text": structured(answer="the sum of all heights of bars")}, "no_answer"),
         ("cot", {"text": structured(answer="the sum of all 5 heights of bars")}, ""),
         ("cot", {"text": structured(answer="Tom")}, ""),
+        ("cot", {"text": structured(answer="7")}, "unreached_answer"),
+        ("cot", {"text": structured(answer="$-5$")}, ""),
+        ("cot", {"text": structured(solution="Two and three make five.")}, ""),
+        ("cot", {"text": structured(answer="\\frac{1}{2}")}, ""),
+        ("cot", {"text": structured(answer="1,005", solution="It is 1000 + 5 = 1005.")}, ""),
+        (
+            "cot",
+            {
+                "text": structured(
+                    problem="As the figure shows, how many pens are in the diagram above?"
+                )
+            },
+            "not_self_contained",
+        ),
+        (
+            "cot",
+            {
+                "text": structured(
+                    problem="According to the passage above, how many pens are there?"
+                )
+            },
+            "not_self_contained",
+        ),
+        ("cot", {"text": structured(problem="A pen is a thing of ink and steel.")}, "asks_nothing"),
+        ("cot", {"text": structured(problem="How large is $\\frac{4\\frac{π}{r}$ here?")}, "latex"),
+        (
+            "cot",
+            {"text": structured(problem="How large is \u03c7}_n$ for n = 2, please?")},
+            "latex",
+        ),
+        (
+            "cot",
+            {"text": structured(problem="I'm sorry, I cannot create a problem: what is it?")},
+            "refusal",
+        ),
+        ("cot", {"text": structured(problem="How many Ã©lÃ¨ves are there in all?")}, "encoding"),
+        ("cot", {"text": structured(problem="How many pens? " * 400)}, "too_long"),
+        (
+            "cot",
+            {"text": structured(solution="2 + 3 = 5.\n\nLet me know if you would like another!")},
+            "",
+        ),
+        ("tool", {"program": "print(2 + 3)  # $ { open"}, ""),
     ],
 )
 def test_what_becomes_a_pair(mode, change, reason):
@@ -320,6 +363,30 @@ def test_what_becomes_a_pair(mode, change, reason):
     if "program" in change:
         completion["text"] = structured(program=change["program"])
     assert parsing.judge(completion, mode, True)[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("It is 5.\n\nLet me know if you would like another!", "It is 5."),
+        ("It is 5. I hope this helps! Feel free to ask more.", "It is 5."),
+        ("It is 5.\n\n**If you have any questions, tell me.**", "It is 5."),
+        ("It is \\boxed{5}\nIs there anything else?", "It is \\boxed{5}"),
+        ("Ask him to let me know if 5 is prime. It is.", None),
+        (
+            "Hope that x is 5 is in vain: it is 4, since 4 < 5, and so on. It is 4. "
+            + "So it is. " * 40,
+            None,
+        ),
+        ("Let me know if this is right: 5.", None),  # nothing would be left
+        ("It is 5.\n\n[Solution]:\nAnother way gives 5, too.", "It is 5."),
+        ("[Solution]:\nIt is 5.", "It is 5."),
+        ("It is 5.\n\n[Problem]:\nHow many are 3 + 3?\n\n[Solution]:\n6", "It is 5."),
+    ],
+)
+def test_only_the_solution_is_kept(said, kept):
+    text = f"[Problem]:\nHow many are 2 + 3?\n\n[Solution]:\n{said}"
+    assert prompts.parse_completion(text, "cot") == ("How many are 2 + 3?", kept or said.strip())
 
 
 def test_free_text_needs_no_box_but_none_may_be_empty():

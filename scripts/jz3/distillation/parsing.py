@@ -1,14 +1,36 @@
 """Which of the teacher's answers are usable, and why the others are not."""
 
 import ast
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .. import prompts
+from .. import boxes, prompts, quality
+from ..quality import Written
 
 FEWEST_WORDS = 5  # of a question
 MOST_WORDS = 5  # of an answer that holds no number or formula
+LONGEST_QUESTION = 500  # words; a solution may have six times as many
+REPEATED = 0.3  # of the runs of twelve words
+# Each of them costs one answer, and none may be learnt from: the synthesizer writes as it read.
+_CHECKS = (
+    quality.refuses,
+    lambda problem: quality.wrong_length(problem, LONGEST_QUESTION),
+    lambda problem: quality.repetitive(problem, REPEATED),
+    quality.wrong_encoding,
+    quality.leftover_markers,
+    quality.broken_latex,
+    quality.asks_nothing,
+    quality.several,
+    quality.not_self_contained,
+)
+_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+_WORD = re.compile(
+    r"\b(?:zero|no|none|nothing|one|once|two|twice|three|four|five|six|seven|eight|nine|ten|eleven"
+    r"|twelve|\w+teen|\w+ty|hundred|thousand|million|dozen)\b",
+    re.I,
+)
 
 
 def judge(
@@ -17,7 +39,7 @@ def judge(
     """(reason for rejection or "", (question, solution)) of a teacher's answer.
 
     Reasons: not_asked | failed | truncated | unparsed | short_question | no_answer |
-    broken_program | prints_nothing.
+    unreached_answer | broken_program | prints_nothing | a fault's name in `quality`.
     """
     nothing = ("", "")
     if completion is None:
@@ -38,7 +60,30 @@ def judge(
     boxed = "\\boxed" in solution
     if (structured or boxed) and not _is_answer(prompts.answer_of(solution)):
         return "no_answer", parts
-    return _fault(prompts.program_of(solution)) if mode == "tool" else "", parts
+    if mode == "tool":
+        program = prompts.program_of(solution)
+        said = Written(question, solution.replace(program, ""))
+        return _fault(program) or _first_fault(said), parts
+    if structured and not _reached(solution):
+        return "unreached_answer", parts
+    return _first_fault(Written(question, solution)), parts
+
+
+def _first_fault(problem: Written) -> str:
+    return next((fault for check in _CHECKS if (fault := check(problem))), "")
+
+
+def _reached(solution: str) -> bool:
+    """Whether the work names the whole number that is given as its answer.
+
+    Other answers may be written in many ways, and so may numbers in words: they are believed.
+    """
+    answer = prompts.answer_of(solution).replace("\\$", "").strip("$%- ")
+    if not re.fullmatch(r"\d[\d,]*(?:\.0+)?", answer):
+        return True
+    work = solution[: boxes.find(solution)[-1].start]
+    values = {float(number.replace(",", "")) for number in _NUMBER.findall(work)}
+    return float(answer.replace(",", "")) in values or bool(_WORD.search(work))
 
 
 def _is_answer(answer: str) -> bool:
