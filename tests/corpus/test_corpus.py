@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jz3 import io, records
-from jz3.corpus import passages
+from jz3.corpus import passages, sampling
 from jz3.corpus.docstrings import docstrings, explanation
 from jz3.corpus.documents import Document, normalise, read_documents
 from jz3.corpus.formulas import contains_mathematics, formula_spans
@@ -649,3 +649,22 @@ def test_real_texts(kind, pattern):
                 assert len(passage) <= 400
                 if kind == "paper":
                     assert len(re.findall(r"(?<!\\)\$", passage)) % 2 == 0
+
+
+@pytest.mark.parametrize("what", ["random_picks", "draw_candidates"])
+def test_a_level_more_or_less_moves_only_its_own_passages(what):
+    ids = [f"p{number}" for number in range(1000)]
+    levels = ["aime", "college", "grade", "middle"]
+
+    def drawn(names):
+        if what == "random_picks":
+            return {
+                p["passage_id"]: p["level"] for p in sampling.random_picks(ids, names, 1000, 17)
+            }
+        return dict(sampling.draw_candidates(ids, [], names, 1000, 17))
+
+    before, after = drawn(levels), drawn([*levels, "amc"][::-1])
+    moved = [passage for passage in ids if before[passage] != after[passage]]
+    assert {after[passage] for passage in moved} == {"amc"}
+    assert 150 < len(moved) < 250  # a fifth
+    assert all(200 < list(before.values()).count(level) < 300 for level in levels)

@@ -38,6 +38,15 @@ def draw_pairs(
     return [(passage, level) for _, passage, level in chosen]
 
 
+def drawn_level(seed: int, what: str, passage: str, levels: Iterable[str]) -> str:
+    """The level that comes first in an order of the passage's own.
+
+    So one more level takes only the passages that it is drawn for, and one fewer gives only its
+    own to the others: of n levels, an n-th of the passages; the rest stays as it was, and paid for.
+    """
+    return min(levels, key=lambda level: io.digest([seed, what, passage, level]))
+
+
 def draw_candidates(
     passage_ids: Iterable[str],
     excluded: Iterable[str],
@@ -46,14 +55,14 @@ def draw_candidates(
     seed: int,
 ) -> list[tuple[str, str]]:
     """Draw `count` passages that are not excluded, each with one level drawn at random."""
-    levels, left_out = sorted(levels), set(excluded)
+    levels, left_out = list(levels), set(excluded)
     keyed = (
         (io.digest([seed, "candidates", passage]), passage)
         for passage in passage_ids
         if passage not in left_out
     )
     return [
-        (passage, io.rng(seed, "candidate level", passage).choice(levels))
+        (passage, drawn_level(seed, "candidate level", passage, levels))
         for _, passage in heapq.nsmallest(count, keyed)
     ]
 
@@ -101,7 +110,7 @@ def random_picks(
     return [
         {
             "passage_id": passage,
-            "level": io.rng(seed, "level", passage).choice(levels),
+            "level": drawn_level(seed, "level", passage, levels),
             "score": None,
         }
         for _, passage in drawn
