@@ -184,6 +184,57 @@ def test_settings_reach_the_engine(stand_in, model_dir):
     assert "quantization" not in open_engine(model_dir, SETTINGS)._options()
 
 
+# ---------------------------------------------------------------- several copies, with the stand-in
+
+
+@pytest.fixture
+def two(stand_in, model_dir, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    engine = open_engine(model_dir, settings(data_parallel=2))
+    yield engine
+    engine.close()
+
+
+def test_copies_answer_as_one_does(two, stand_in, model_dir):
+    one = by_id(open_engine(model_dir, SETTINGS).generate(requests(), SAMPLED, 5))
+    (stand_in / "started").unlink()
+    assert by_id(two.generate(requests(), SAMPLED, 5)) == one
+    assert by_id(two.generate(requests(3), SAMPLED, 5)).items() <= one.items()
+    assert len(set(lines(stand_in / "started"))) == 2
+    with pytest.raises(io.UserError, match="request long: the prompt has 300 tokens"):
+        list(two.generate([Request("long", "x" * 300)], SAMPLED, 5))
+    processes = list(two._processes)
+    two.close()
+    assert all(process.poll() is not None for process in processes)
+
+
+def test_who_stops_listening_to_copies_can_ask_again(two):
+    answers = two.generate(requests(), SAMPLED, 5)
+    next(answers)
+    answers.close()
+    assert len(by_id(two.generate(requests(), SAMPLED, 5))) == 11
+
+
+def test_a_copy_that_dies_ends_the_job(two):
+    list(two.generate(requests(2), SAMPLED, 5))
+    two._processes[1].kill()
+    with pytest.raises(RuntimeError, match="a copy of the model ended before its work"):
+        list(two.generate(requests(), SAMPLED, 5))
+    assert not two._processes
+
+
+def test_a_copys_mistake_is_one_line_and_gpus_divide(stand_in, model_dir, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    engine = open_engine(model_dir, settings(data_parallel=2, context=13))
+    assert engine._devices == [["0", "1"], ["2", "3"]]
+    with pytest.raises(io.UserError, match="No memory for the cache"):
+        list(engine.generate([Request("r", "hello")], SAMPLED, 5))
+    with pytest.raises(io.UserError, match="data_parallel is 3, which does not divide the 4 GPU"):
+        open_engine(model_dir, settings(data_parallel=3))
+
+
 # ---------------------------------------------------------------- a shard, killed
 
 
