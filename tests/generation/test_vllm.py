@@ -252,7 +252,7 @@ def shard(folder, count):
     io.write_table(folder / "00000.parquet", rows, records.PROMPTS, {})
 
 
-def command(folder, model_dir, state, output, tensor_parallel):
+def command(folder, model_dir, state, output, copies):
     recipe = {
         "engine": "vllm", "batch": 1, "dtype": "float32", "threads": 1,
         "vllm": {"context": 0, "quantization": "none", "speculative_tokens": 0},
@@ -261,7 +261,7 @@ def command(folder, model_dir, state, output, tensor_parallel):
     conduct = {
         "caches": str(folder / "caches"),
         "vllm": {
-            "gpu_memory": 0.5, "tensor_parallel": tensor_parallel, "data_parallel": 1,
+            "gpu_memory": 0.5, "tensor_parallel": copies, "data_parallel": copies,
             "prefix_caching": True, "sequences": 4,
         },
     }  # fmt: skip
@@ -269,7 +269,7 @@ def command(folder, model_dir, state, output, tensor_parallel):
     program += ["--synthesizer", model_dir, "--state", state, "--output", output, "--seed", "3"]
     program += ["--recipe", json.dumps(recipe), "--conduct", json.dumps(conduct)]
     program += ["--log", folder / "log"]
-    return [sys.executable, ROOT / "scripts/gpus.py", "--gpus", "1", *program]
+    return [sys.executable, ROOT / "scripts/gpus.py", "--gpus", str(copies), *program]
 
 
 def processes_of(mark):
@@ -302,18 +302,16 @@ def wait_for_the_lease(folder):
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def kill_at_ten_moments(folder, model_dir, environment, count, tensor_parallel, seconds):
+def kill_at_ten_moments(folder, model_dir, environment, count, copies, seconds):
     """One shard, killed ten times on its way, one signal after another; then left to finish."""
     shard(folder, count)
     mark = f"TMPDIR={folder}".encode()
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}, **environment,
-        "CUDA_VISIBLE_DEVICES": "0", "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "0,1", "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
     journal = folder / "state/completions.jsonl"
-    arguments = command(
-        folder, model_dir, folder / "state", folder / "out.parquet", tensor_parallel
-    )
+    arguments = command(folder, model_dir, folder / "state", folder / "out.parquet", copies)
     for moment in range(10):
         kept = lines(journal)
         wanted = count * moment // 11  # the first while it starts
@@ -337,11 +335,11 @@ def kill_at_ten_moments(folder, model_dir, environment, count, tensor_parallel, 
         assert after[: len(kept)] == kept
         if "STAND_IN_FINISHED" in environment:  # made, and lost: of one step at most
             made = len(set(lines(Path(environment["STAND_IN_FINISHED"]))))
-            assert made - len({json.loads(line)["request_id"] for line in whole(after)}) <= 4
+            assert (
+                made - len({json.loads(line)["request_id"] for line in whole(after)}) <= 4 * copies
+            )
     subprocess.run(arguments, env=environment, check=True, timeout=seconds)
-    undisturbed = command(
-        folder, model_dir, folder / "other", folder / "other.parquet", tensor_parallel
-    )
+    undisturbed = command(folder, model_dir, folder / "other", folder / "other.parquet", copies)
     subprocess.run(undisturbed, env=environment, check=True, timeout=seconds)
     wait_for_the_lease(folder)
     assert not processes_of(mark)
@@ -363,7 +361,7 @@ def whole(texts):
 
 
 def test_a_shard_killed_at_ten_moments(surroundings, model_dir):
-    """The stand-in's two processes hear no signal; they must go before the lease does."""
+    """Two copies, each with two processes that hear no signal: all go before the lease does."""
     environment = {
         "PYTHONPATH": str(STAND_IN), "STAND_IN_SECONDS": "0.03",
         "STAND_IN_FINISHED": str(surroundings / "finished"),
