@@ -221,7 +221,7 @@ def test_missing_checkpoint_and_engine(tmp_path, model_dir):
 )
 def test_missing_vllm_names_its_environment(model_dir):
     with pytest.raises(io.UserError, match=r"make environments"):
-        open_engine(model_dir, SETTINGS | {"engine": "vllm"})
+        open_engine(model_dir, SETTINGS | {"engine": "vllm", "vllm": {"data_parallel": 1}})
 
 
 # ---------------------------------------------------------------- batches, shared beginnings

@@ -184,6 +184,57 @@ def test_settings_reach_the_engine(stand_in, model_dir):
     assert "quantization" not in open_engine(model_dir, SETTINGS)._options()
 
 
+# ---------------------------------------------------------------- several copies, with the stand-in
+
+
+@pytest.fixture
+def two(stand_in, model_dir, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    engine = open_engine(model_dir, settings(data_parallel=2))
+    yield engine
+    engine.close()
+
+
+def test_copies_answer_as_one_does(two, stand_in, model_dir):
+    one = by_id(open_engine(model_dir, SETTINGS).generate(requests(), SAMPLED, 5))
+    (stand_in / "started").unlink()
+    assert by_id(two.generate(requests(), SAMPLED, 5)) == one
+    assert by_id(two.generate(requests(3), SAMPLED, 5)).items() <= one.items()
+    assert len(set(lines(stand_in / "started"))) == 2
+    with pytest.raises(io.UserError, match="request long: the prompt has 300 tokens"):
+        list(two.generate([Request("long", "x" * 300)], SAMPLED, 5))
+    processes = list(two._processes)
+    two.close()
+    assert all(process.poll() is not None for process in processes)
+
+
+def test_who_stops_listening_to_copies_can_ask_again(two):
+    answers = two.generate(requests(), SAMPLED, 5)
+    next(answers)
+    answers.close()
+    assert len(by_id(two.generate(requests(), SAMPLED, 5))) == 11
+
+
+def test_a_copy_that_dies_ends_the_job(two):
+    list(two.generate(requests(2), SAMPLED, 5))
+    two._processes[1].kill()
+    with pytest.raises(RuntimeError, match="a copy of the model ended before its work"):
+        list(two.generate(requests(), SAMPLED, 5))
+    assert not two._processes
+
+
+def test_a_copys_mistake_is_one_line_and_gpus_divide(stand_in, model_dir, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(STAND_IN))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    engine = open_engine(model_dir, settings(data_parallel=2, context=13))
+    assert engine._devices == [["0", "1"], ["2", "3"]]
+    with pytest.raises(io.UserError, match="No memory for the cache"):
+        list(engine.generate([Request("r", "hello")], SAMPLED, 5))
+    with pytest.raises(io.UserError, match="data_parallel is 3, which does not divide the 4 GPU"):
+        open_engine(model_dir, settings(data_parallel=3))
+
+
 # ---------------------------------------------------------------- a shard, killed
 
 
@@ -201,7 +252,7 @@ def shard(folder, count):
     io.write_table(folder / "00000.parquet", rows, records.PROMPTS, {})
 
 
-def command(folder, model_dir, state, output, tensor_parallel):
+def command(folder, model_dir, state, output, copies):
     recipe = {
         "engine": "vllm", "batch": 1, "dtype": "float32", "threads": 1,
         "vllm": {"context": 0, "quantization": "none", "speculative_tokens": 0},
@@ -210,7 +261,7 @@ def command(folder, model_dir, state, output, tensor_parallel):
     conduct = {
         "caches": str(folder / "caches"),
         "vllm": {
-            "gpu_memory": 0.5, "tensor_parallel": tensor_parallel, "data_parallel": 1,
+            "gpu_memory": 0.5, "tensor_parallel": copies, "data_parallel": copies,
             "prefix_caching": True, "sequences": 4,
         },
     }  # fmt: skip
@@ -218,7 +269,7 @@ def command(folder, model_dir, state, output, tensor_parallel):
     program += ["--synthesizer", model_dir, "--state", state, "--output", output, "--seed", "3"]
     program += ["--recipe", json.dumps(recipe), "--conduct", json.dumps(conduct)]
     program += ["--log", folder / "log"]
-    return [sys.executable, ROOT / "scripts/gpus.py", "--gpus", "1", *program]
+    return [sys.executable, ROOT / "scripts/gpus.py", "--gpus", str(copies), *program]
 
 
 def processes_of(mark):
@@ -251,18 +302,16 @@ def wait_for_the_lease(folder):
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def kill_at_ten_moments(folder, model_dir, environment, count, tensor_parallel, seconds):
+def kill_at_ten_moments(folder, model_dir, environment, count, copies, seconds):
     """One shard, killed ten times on its way, one signal after another; then left to finish."""
     shard(folder, count)
     mark = f"TMPDIR={folder}".encode()
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}, **environment,
-        "CUDA_VISIBLE_DEVICES": "0", "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "0,1", "TMPDIR": str(folder), "HF_HUB_OFFLINE": "1",
     }  # fmt: skip
     journal = folder / "state/completions.jsonl"
-    arguments = command(
-        folder, model_dir, folder / "state", folder / "out.parquet", tensor_parallel
-    )
+    arguments = command(folder, model_dir, folder / "state", folder / "out.parquet", copies)
     for moment in range(10):
         kept = lines(journal)
         wanted = count * moment // 11  # the first while it starts
@@ -286,11 +335,11 @@ def kill_at_ten_moments(folder, model_dir, environment, count, tensor_parallel, 
         assert after[: len(kept)] == kept
         if "STAND_IN_FINISHED" in environment:  # made, and lost: of one step at most
             made = len(set(lines(Path(environment["STAND_IN_FINISHED"]))))
-            assert made - len({json.loads(line)["request_id"] for line in whole(after)}) <= 4
+            assert (
+                made - len({json.loads(line)["request_id"] for line in whole(after)}) <= 4 * copies
+            )
     subprocess.run(arguments, env=environment, check=True, timeout=seconds)
-    undisturbed = command(
-        folder, model_dir, folder / "other", folder / "other.parquet", tensor_parallel
-    )
+    undisturbed = command(folder, model_dir, folder / "other", folder / "other.parquet", copies)
     subprocess.run(undisturbed, env=environment, check=True, timeout=seconds)
     wait_for_the_lease(folder)
     assert not processes_of(mark)
@@ -312,7 +361,7 @@ def whole(texts):
 
 
 def test_a_shard_killed_at_ten_moments(surroundings, model_dir):
-    """The stand-in's two processes hear no signal; they must go before the lease does."""
+    """Two copies, each with two processes that hear no signal: all go before the lease does."""
     environment = {
         "PYTHONPATH": str(STAND_IN), "STAND_IN_SECONDS": "0.03",
         "STAND_IN_FINISHED": str(surroundings / "finished"),

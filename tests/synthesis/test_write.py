@@ -11,6 +11,7 @@ from jz3 import io, records
 from jz3.corpus.sampling import draw_candidates, draw_pairs
 from jz3.generation import Generated
 from jz3.synthesis import write
+from jz3.workflow import recipes
 from tiny_model import make_model
 
 IDS = [f"passage{i}" for i in range(20)]
@@ -109,9 +110,17 @@ RECIPE = {
 }  # fmt: skip
 
 
+TOLD = {
+    "draw_prompts": recipes.DrawPrompts,
+    "synthesize": recipes.Synthesize,
+    "synthesize_candidates": recipes.SynthesizeCandidates,
+}
+
+
 def run(name, *options, **changes):
     program = importlib.import_module(name)
-    line = ["--seed", 3, "--recipe", json.dumps(RECIPE | changes), *options]
+    recipe = {k: v for k, v in (RECIPE | changes).items() if k in TOLD[name].model_fields}
+    line = ["--seed", 3, "--recipe", json.dumps(recipe), *options]
     program.main(program.parser().parse_args([str(part) for part in line]))
 
 

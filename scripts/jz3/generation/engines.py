@@ -9,8 +9,7 @@ from . import Engine, Settings
 def open_engine(model_dir: str | Path, settings: Settings) -> Engine:
     """Load the checkpoint in `model_dir`, onto the GPUs that are visible.
 
-    Raises UserError where the
-    engine or the checkpoint is missing.
+    Raises UserError where the engine or the checkpoint is missing.
     """
     models.require(model_dir)
     name = settings["engine"]
@@ -19,6 +18,10 @@ def open_engine(model_dir: str | Path, settings: Settings) -> Engine:
 
         return TransformersEngine(model_dir, settings)
     if name == "vllm":
+        if settings["vllm"]["data_parallel"] > 1:
+            from .replicas import Replicas
+
+            return Replicas(model_dir, settings)
         from .vllm import VllmEngine
 
         return VllmEngine(model_dir, settings)

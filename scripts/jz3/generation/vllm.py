@@ -77,9 +77,7 @@ class VllmEngine:
     ) -> Generator[Generated]:
         """See `Engine.generate`. vLLM itself adds the end tokens of generation_config.json."""
         check_distinct(requests)
-        prompts = [encode_prompt(self.tokenizer, request.prompt) for request in requests]
-        for request, prompt in zip(requests, prompts, strict=True):
-            check_room(request, len(prompt), self.context)
+        prompts = self.check(requests)
         engine = self._started()
         waiting = iter(zip(requests, prompts, strict=True))
         flying: dict[str, int] = {}  # tokens of the prompt, by request
@@ -101,6 +99,13 @@ class VllmEngine:
             if flying:  # whoever asked has had enough
                 with contextlib.suppress(Exception):
                     engine.abort_request(list(flying))
+
+    def check(self, requests: Sequence[Request]) -> list[list[int]]:
+        """The tokens of the prompts; raises UserError where one leaves no room for an answer."""
+        prompts = [encode_prompt(self.tokenizer, request.prompt) for request in requests]
+        for request, prompt in zip(requests, prompts, strict=True):
+            check_room(request, len(prompt), self.context)
+        return prompts
 
     def close(self) -> None:
         """Give memory, and processes if there are any, back."""

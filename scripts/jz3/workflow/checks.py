@@ -59,7 +59,26 @@ def mistakes(config: dict[str, Any], root: Path) -> list[str]:
         return lines
     experiment = Experiment.model_validate(config)
     lines = [*_references(experiment), *_teacher(experiment), *_tables(experiment)]
+    lines += _devices(experiment)
     return (lines or [*_circles(experiment), *_unlike(experiment)]) + _files(experiment, root)
+
+
+def _devices(experiment: Experiment) -> Iterator[str]:
+    """How vLLM divides the GPUs of a job."""
+    compute, own = experiment.compute, experiment.compute.vllm
+    gpus = compute.gpus.generate
+    if compute.generation != "vllm" or not gpus:
+        return
+    if gpus % own.data_parallel:
+        yield (
+            f"compute.vllm.data_parallel: {own.data_parallel} copies cannot share"
+            f" {gpus} GPU(s) (compute.gpus.generate) evenly."
+        )
+    elif own.tensor_parallel * own.data_parallel > gpus:
+        yield (
+            f"compute.vllm.tensor_parallel: {own.data_parallel} copies on {own.tensor_parallel}"
+            f" GPU(s) each are more than compute.gpus.generate ({gpus})."
+        )
 
 
 def _keys(part: Part, place: str) -> Iterator[tuple[str, FieldInfo, Any]]:
