@@ -28,6 +28,10 @@ class UserError(Exception):
     """A mistake that the user can mend. Its text is one line: what is wrong, where, what to do."""
 
 
+class PassingError(UserError):
+    """What is nobody's mistake and may pass: a busy server, a broken network. Worth another try."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean "x"?` for the known name nearest to `name`, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
