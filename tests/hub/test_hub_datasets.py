@@ -282,5 +282,5 @@ def test_a_gate_before_a_subset_says_so(hub, tmp_path):
     repo = hub.repo("me/texts", "datasets", gated=True)
     repo.commit({"README.md": CARD, "data/good/a.jsonl": lines({"text": "one"})})
     line = program(tmp_path, hub, subset="good")
-    assert "datasets.mine: hf://datasets/me/texts@main: gated (401)" in line
+    assert "datasets.mine: hf://datasets/me/texts@main: README.md: gated (401)" in line
     assert line.endswith("Accept its licence on the hub's page and set HF_TOKEN.")
