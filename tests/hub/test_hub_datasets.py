@@ -147,6 +147,30 @@ def test_types_are_those_of_all_files(hub, tmp_path):
     assert rows == expected
 
 
+def test_ways_of_storing_text_are_no_types(hub, tmp_path):
+    words = pa.array(["x", "y", None]).dictionary_encode()
+    files = {"a.parquet": parquet(text=words), "b.parquet": parquet(text=["z"])}
+    hub.repo("me/texts", "datasets").commit(files)
+    where = {"column": "text", "contains": "x"}
+    assert [row["text"] for row in fetch(tmp_path, "*")[0]] == ["x", "y", None, "z"]
+    assert fetch(tmp_path, "*", where=where)[0] == [{"text": "x"}]
+
+
+def test_odd_names_and_a_slash_behind_the_address(hub, tmp_path, monkeypatch):
+    names = [
+        "a b.jsonl",
+        "a#b.jsonl",
+        "a%20b.jsonl",
+        "a?b=c&d.jsonl",
+        "naïve 数.jsonl",
+        "[a].jsonl",
+    ]
+    hub.repo("me/texts", "datasets").commit({n: lines({"text": n}) for n in names})
+    monkeypatch.setenv("HF_ENDPOINT", hub.url + "/")
+    assert sorted(row["text"] for row in fetch(tmp_path, "*")[0]) == sorted(names)
+    assert fetch(tmp_path, "[[]a].jsonl")[0] == [{"text": "[a].jsonl"}]
+
+
 def test_long_files_come_in_pieces(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "_ROWS", 10)
     monkeypatch.setattr(readers, "_BYTES", 200)
@@ -252,3 +276,11 @@ def test_what_only_the_library_reads(hub, tmp_path):
     assert "the datasets library cannot load it (BuilderConfig 'tabel' not found" in line
     line = program(tmp_path, hub, subset="table", columns=["txet"])
     assert line.endswith('no column "txet". Did you mean "text"? Found: text, n.')
+
+
+def test_a_gate_before_a_subset_says_so(hub, tmp_path):
+    repo = hub.repo("me/texts", "datasets", gated=True)
+    repo.commit({"README.md": CARD, "data/good/a.jsonl": lines({"text": "one"})})
+    line = program(tmp_path, hub, subset="good")
+    assert "datasets.mine: hf://datasets/me/texts@main: README.md: gated (401)" in line
+    assert line.endswith("Accept its licence on the hub's page and set HF_TOKEN.")

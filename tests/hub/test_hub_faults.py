@@ -11,9 +11,10 @@ import huggingface_hub
 import huggingface_hub.file_download
 import pytest
 from hub_server import hub, sha256
+from jz3 import io
 from jz3.io import UserError
 from jz3.sources import checkpoints, splits
-from test_hub_datasets import entry, lines, parquet
+from test_hub_datasets import entry, lines, parquet, zstd
 from tiny_weights import checkpoint_files
 
 __all__ = ["hub"]
@@ -373,6 +374,11 @@ def cut_gzip(world):
     world.texts.commit({"a.jsonl.gz": gzip.compress(lines({"text": "x" * 999}))[:-12]})
 
 
+@fault("datasets.mine: hf://datasets/me/texts@main: a.jsonl.zst cannot be read (Truncated compressed stream). Is it damaged?", "texts")  # fmt: skip
+def cut_zstd(world):
+    world.texts.commit({"a.jsonl.zst": zstd(lines({"text": "x" * 999}))[:-12]})
+
+
 @fault("datasets.mine: hf://datasets/me/texts@main: a.jsonl, line 2: not valid JSON (Expecting value: line 1 column 10 (char 9)). Is the file damaged?", "texts")  # fmt: skip
 def cut_line(world):
     world.texts.commit({"a.jsonl": lines({"text": "x"}, {"text": "y"})[:-5]})
@@ -432,6 +438,21 @@ def test_a_fault_is_one_line_with_its_cause(world, name):
 
 def test_there_are_as_many_faults_as_promised():
     assert len(FAULTS) >= 20
+
+
+PASSING = {
+    "too_many_requests", "too_many_requests_for_files", "broken_hub", "broken_storage",
+    "broken_hub_at_a_file", "hub_away", "hub_away_in_the_middle", "body_that_never_comes",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*PASSING, "no_revision", "expired_token", "no_address", "switched_off", "cut_line"}))  # fmt: skip
+def test_what_may_pass_is_told_from_what_somebody_must_mend(world, name):
+    function, _, kind = FAULTS[name]
+    function(world)
+    with pytest.raises(UserError) as caught:
+        world.fetch_model() if kind == "model" else world.fetch_texts()
+    assert isinstance(caught.value, io.TryAgain) == (name in PASSING)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -82,6 +82,20 @@ def test_files_of_another_commit_are_not_mixed_in(hub, tmp_path):
         assert (tmp_path / "out" / name).read_bytes() == body
 
 
+def test_pieces_of_a_killed_download_do_not_pile_up(hub, tmp_path):
+    files = checkpoint_files(shards=2)
+    hub.repo("me/tiny").commit(files)
+    hub.fail(f"GET /cdn/{sha256(files['model-00002-of-00002.safetensors'])}", 404)
+    state = tmp_path / "state"
+    with pytest.raises(UserError):
+        checkpoints.make(entry(), tmp_path / "out", "mine", state=state)
+    piece = state / "files/.cache/huggingface/download/x.1234.incomplete"
+    piece.write_bytes(b"x" * 99)
+    with pytest.raises(UserError):
+        checkpoints.make(entry(), tmp_path / "out", "mine", state=state)
+    assert not piece.exists()
+
+
 def test_a_torn_connection_goes_on_where_it_broke(hub, tmp_path):
     files = checkpoint_files(width=300_000)
     hub.repo("me/tiny").commit(files)

@@ -65,6 +65,9 @@ class Repository:
         whatever fails, and OSError where the disk is full.
         """
         paths = list(dict.fromkeys(paths))
+        if folder:  # pieces of a run that was killed: the library begins each file anew
+            for piece in folder.glob(".cache/huggingface/download/**/*.incomplete"):
+                piece.unlink(missing_ok=True)
         for path in paths:
             self._check_name(path)
         self._check_space(paths, folder)
@@ -311,7 +314,7 @@ def _asked_wait(response: Any) -> int:
 def explained(what: str, path: str = "") -> Iterator[None]:
     """Turn whatever the hub's library raises into one line with its cause and what to do.
 
-    A full disk stays the error that it is.
+    What may pass by itself is a TryAgain; a full disk stays the error that it is.
     """
     from huggingface_hub import errors
 
@@ -335,7 +338,7 @@ def explained(what: str, path: str = "") -> Iterator[None]:
     ) as error:
         if (full := _full_disk(error)) is not None:
             raise full from None
-        kind = TryAgain if _passes(error) else UserError
+        kind = TryAgain if _may_pass(error) else UserError
         raise kind(f"{place}: {_cause(error, what)}") from None
 
 
@@ -351,15 +354,19 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, httpx2.TransportError) or _full_disk(error) is not None
 
 
-def _passes(error: BaseException) -> bool:
-    """Whether the hub or the network may be well again at the next attempt."""
+def _may_pass(error: BaseException) -> bool:
+    """Whether a later try may end well without anybody's doing."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
-        return _passes(error.__cause__)
+        return _may_pass(error.__cause__)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return False
     if isinstance(error, errors.HfHubHTTPError):
-        return error.response.status_code in _PASSING
-    return isinstance(error, httpx2.TransportError)
+        return bool(error.response.status_code in _PASSING)
+    wrong = httpx2.UnsupportedProtocol | httpx2.ProxyError
+    transport = isinstance(error, httpx2.TransportError) and not isinstance(error, wrong)
+    return transport or "Consistency check" in str(error)
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:

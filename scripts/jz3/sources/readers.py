@@ -108,7 +108,8 @@ def _shapes(source: Source, columns: Sequence[str], what: str) -> Iterator[tuple
         with _damage(source, what), pq.ParquetFile(source.path) as file:
             found = file.schema_arrow
             _check_columns(columns, found.names, f"{what}: {source.label}")
-            yield pa.schema([found.field(name) for name in columns]), file.metadata.num_rows
+            fields = [pa.field(name, _plain(found.field(name).type)) for name in columns]
+            yield pa.schema(fields), file.metadata.num_rows
     else:
         for table in _pieces(source, columns, what, None):
             yield table.schema, table.num_rows
@@ -141,6 +142,13 @@ def _damage(source: Source, what: str) -> Iterator[None]:
         raise UserError(
             f"{what}: {source.label} cannot be read ({reason}). Is it damaged?"
         ) from None
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type without the ways in which a file may store it."""
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    return pa.string() if pa.types.is_string_view(kind) else kind
 
 
 def _check_columns(columns: Sequence[str], found: Sequence[str], place: str) -> None:

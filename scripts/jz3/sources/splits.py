@@ -183,6 +183,8 @@ def _of_split(place: _Place, columns: Sequence[str]) -> tuple[_Rows, Sequence[st
 
     entry, what = place.entry, place.what
     commit = place.repository.commit if place.repository else None
+    if place.repository and "README.md" in place.names:
+        place.repository.fetch(["README.md"])  # of a closed gate the library loses the cause
     builder = _library(
         what,
         lambda: datasets.load_dataset_builder(
