@@ -18,7 +18,7 @@ from snakemake.resources import Resource
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from jz3.io import UserError
-from jz3.program import MEND_SUFFIX
+from jz3.processes import MEND_SUFFIX
 from jz3.workflow import (
     checks,
     environments,

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from jz3.processes import die_with_parent, signal_at_parents_death
+from jz3.processes import MEND_SUFFIX, die_with_parent, signal_at_parents_death
 
 LEASE = "JZ3_LEASE"  # in the environment of everything that a lease's program starts
 ASKED_SECONDS = 10  # between asking what a dead program left to end, and ending it
@@ -50,6 +50,15 @@ def visible_devices() -> list[str]:
     return [str(number) for number in range(len(listed.stdout.splitlines()))]
 
 
+def refuse(text: str) -> NoReturn:
+    """End with what the user has to mend, noted beside the log as `program.run` does."""
+    if "--log" in sys.argv[:-1]:
+        log = Path(sys.argv[sys.argv.index("--log") + 1])
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.with_name(log.name + MEND_SUFFIX).write_text(f"{text}\n")
+    sys.exit(text)
+
+
 def lease(count: int) -> tuple[list[str], list[int]]:
     """Wait until `count` devices are free; return them and the locks that hold them.
 
@@ -57,7 +66,7 @@ def lease(count: int) -> tuple[list[str], list[int]]:
     """
     devices = visible_devices()
     if len(devices) < count:
-        sys.exit(
+        refuse(
             f"gpus: this job needs {count} GPU(s), the machine shows {len(devices)}. Lower"
             " compute.gpus in the configuration, or run it where there are more."
         )
@@ -133,7 +142,7 @@ def spread(gpus: int, nodes: int) -> list[str]:
     """The srun command that starts this program on every node of the job, once each."""
     job = os.environ.get("SLURM_JOB_ID")
     if not job:
-        sys.exit(
+        refuse(
             f"gpus: this job needs {gpus or 'no'} GPU(s) on {nodes} nodes, which takes Slurm. Run"
             " with --profile slurm, or lower compute.gpus or sizing in the configuration."
         )

@@ -1,10 +1,12 @@
-"""Processes that end with whoever started them. No import of ours: it must load in a moment."""
+"""How processes end, and with whom. No import of ours: it must load in a moment."""
 
 import ctypes
 import os
 import signal
 import sys
 
+# Of the note beside a job's log that nobody should start it again before its user mends something.
+MEND_SUFFIX = ".mend"
 _PR_SET_PDEATHSIG = 1
 
 

@@ -24,11 +24,11 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from .io import TryAgain, UserError, file_digest, provenance, resume_directory
+from .processes import MEND_SUFFIX
 
 # How a program ends. Snakemake repeats jobs that ask for it, or that were taken away, but none that
 # waits for its user (rules/common.smk): the note beside the log says so.
 MEND, DEFECT, TRY_AGAIN, INTERRUPTED = 1, 3, 75, 130
-MEND_SUFFIX = ".mend"
 # What the user has to mend, and what a file system or a network may be over with soon.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}

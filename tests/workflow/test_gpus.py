@@ -80,6 +80,16 @@ def test_too_few_gpus_is_one_line(machine):
     assert error.count("\n") == 1
 
 
+def test_too_few_gpus_are_not_waited_for_again(machine, tmp_path):
+    log = tmp_path / "logs" / "a.log"
+    ended = subprocess.run(
+        [sys.executable, GPUS, "--gpus", "5", "program.py", "--log", log],
+        env=machine, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert log.with_name("a.log.mend").read_text() == ended.stderr
+
+
 def test_several_nodes_without_slurm_is_one_line(machine):
     process = start(machine, 16, "--nodes", "2")
     _, error = process.communicate(timeout=20)
