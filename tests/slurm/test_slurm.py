@@ -10,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from jz3.workflow import environments
 from project import Project
 
 HERE = Path(__file__).parent
@@ -168,10 +170,10 @@ def test_products_are_those_of_a_local_run(project, local):
 
 def test_cores_are_those_of_the_configuration_not_of_the_head(project):
     """Which had one: the products above would be the same, after more hours."""
-    wanted = dict.fromkeys(["train_model", "train_reference", "synthesize", "answer_benchmark"], 2)
-    assert wanted.items() <= project.cores.items()
     assert project.cores["execute_solutions"] == 2
-    assert project.cores["grade_answers"] == 1
+    assert project.cores["check_node"] in (1, 2)
+    single = ["train_model", "train_reference", "synthesize", "answer_benchmark", "grade_answers"]
+    assert {project.cores[rule] for rule in single} == {1}
 
 
 def test_second_run_does_nothing(project):
@@ -238,6 +240,30 @@ def test_jobs_of_a_killed_head_are_not_joined_by_others(training):
 
 
 # Minutes of waiting each: `make test-slurm SELECT=slow`.
+
+
+@pytest.mark.slow
+def test_generation_has_an_environment_of_its_own(tmp_path_factory):
+    """The whole chain, vLLM in `.venv-vllm` on its nodes, all else in `.venv`."""
+    python = environments.vllm_folder(sys.prefix) / "bin/python"
+    if not python.exists():
+        pytest.skip(f"{python}: make environments TORCH=cpu")
+    made = SlurmProject(tmp_path_factory.mktemp("slurm") / "vllm")
+    # vLLM's attention on processors knows heads of 32 numbers and more
+    overlay = {"compute": {"generation": "vllm"}, "checkpoints": {"tiny": {"heads": 2}}}
+    status, log = made.slurm(overlay=overlay)
+    assert status == 0, log[-6000:]
+    results = made.folder / "results/tests"
+    versions = {}
+    for path in (
+        "evaluation/base/cot/word_problems/answers.parquet",
+        "synthesis/cot/problems.parquet",
+    ):
+        texts = map(bytes.decode, pq.read_metadata(results / path).metadata.values())
+        versions[path] = re.search(r'"transformers": "([^"]+)"', " ".join(texts))[1]
+    assert list(versions.values()) == [
+        environments.named(stack)["transformers"] for stack in ("vllm", "main")
+    ]
 
 
 @pytest.mark.slow
