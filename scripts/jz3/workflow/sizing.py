@@ -20,6 +20,11 @@ START_MINUTES = 30  # time asked for beside the work: loading, compiling, saving
 NOTICE_MINUTES = 30  # and before whose end a training is asked to stop (profiles/slurm)
 POOL_SHARE = 0.5  # host memory for joining passages, per byte of their files (0.3 measured)
 DRAW_BYTES = 3_000  # of host memory per prompt drawn: a passage of 1,000 characters
+# Minutes until an engine computes, beside reading its weights: loading libraries; for vLLM also
+# compiling and capturing graphs (2 to 4 minutes in all are expected on GPUs; 85 to 115 s were
+# measured for a 135M model with vLLM 0.32 on two cores, 2 s with transformers beside the imports).
+START_OF_ENGINE = {"transformers": 0.2, "vllm": 2.5}
+READ_RATE = 1e9  # bytes of weights read per second
 
 
 @dataclass(frozen=True)
@@ -34,14 +39,20 @@ class Work:
     nodes: int = 1
     memory_mb: int = PROGRAM_MB  # of host memory per node
     tokens: float = 0.0  # read and written by all jobs
-    hours: float = 0.0  # of one job
+    hours: float = 0.0  # of one job, from when its model is there
+    start_hours: float = 0.0  # of one job, until the engine that runs its model has started
     dollars: float = 0.0  # paid to the teacher's provider
     disk: float = 0.0  # bytes left behind
 
     @property
+    def whole_hours(self) -> float:
+        """Hours of one job."""
+        return self.start_hours + self.hours
+
+    @property
     def gpu_hours(self) -> float:
-        """GPU-hours of all jobs."""
-        return self.jobs * self.gpus * self.hours
+        """GPU-hours of all jobs, starts included."""
+        return self.jobs * self.gpus * self.whole_hours
 
 
 # ---------------------------------------------------------------- one job
@@ -108,12 +119,17 @@ def minutes(work: Work, sizing: Sizing, attempt: int = 1) -> int:
     if not work.hours:
         return math.ceil(longest)
     beside = START_MINUTES + NOTICE_MINUTES * work.rule.startswith("train_")
-    return math.ceil(min(beside + 60 * SAFETY * work.hours * attempt, longest))
+    return math.ceil(min(beside + 60 * SAFETY * work.whole_hours * attempt, longest))
 
 
 def memory(work: Work, sizing: Sizing, attempt: int = 1) -> int:
     """Megabytes of host memory to ask for per node: half as much again at each further attempt."""
     return int(min(work.memory_mb * (1 + attempt) / 2, NODE_SHARE * sizing.node_memory_gb))
+
+
+def engine_start_hours(engine: str, billions: float) -> float:
+    """Hours that an engine takes to start: every job of generation starts one."""
+    return START_OF_ENGINE[engine] / 60 + WEIGHT_BYTES * billions * 1e9 / READ_RATE / 3600
 
 
 def computing_hours(flop: float, tflops: float, gpus: int) -> float:

@@ -18,6 +18,7 @@ from .sizing import (
     WEIGHT_BYTES,
     Work,
     computing_hours,
+    engine_start_hours,
     generation_gpus,
     generation_memory,
     nodes_of,
@@ -106,6 +107,7 @@ def _generation(
         "memory_mb": generation_memory(billions),
         "tokens": tokens,
         "hours": computing_hours(2 * active * 1e9 * tokens / jobs, sizing.generation_tflops, gpus),
+        "start_hours": engine_start_hours(experiment.compute.generation, billions),
     }
 
 
