@@ -140,8 +140,6 @@ def given(flag, name):
 
 # ------------------------------------------------------------------ resources
 
-CPUS_PER_GPU = 4
-
 
 def megabytes(number):
     """Host memory that grows with the attempts."""
@@ -181,7 +179,7 @@ def asked(rule, name):
 
     def cpus(wildcards):
         made = work(wildcards)
-        return CPUS_PER_GPU * made.gpus // made.nodes or None
+        return sizing.CPUS_PER_GPU * made.gpus // made.nodes or None
 
     requests = {
         "gpu": lambda wildcards: work(wildcards).gpus,

@@ -85,8 +85,9 @@ def notes(experiment: Experiment, works: Sequence[Work]) -> list[str]:
         lines.append(f"GPUs: {gpu_hours:,.0f} hours, {cost:,.0f} dollars at the price in `sizing`.")
     if lost := starts(works):
         count = sum(work.jobs for work in works if work.start_hours)
-        time = f"{lost:,.1f} {'GPU-hours' if gpu_hours else 'hours'}" if lost >= 1 else hours(lost)
-        lines.append(f"Starts: {count:,} engines, one per job; {time} of the above.")
+        unit = "GPU-hours" if gpu_hours else "hours"
+        spent = f"{lost:,.1f} {unit}" if lost >= 1 else hours(lost)
+        lines.append(f"Starts: {count:,} engines, one per job; {spent} of the above.")
     dollars = sum(work.dollars for work in works)
     if dollars:
         price = experiment.price

@@ -13,6 +13,7 @@ TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
 FILLED = 0.75  # share of a GPU's memory for weights and moments; the rest is activations
 GENERATION_FILLED = 0.6  # share for weights; the rest is the cache of keys and values
+CPUS_PER_GPU = 4
 PROGRAM_MB = 4000  # of host memory for the interpreter and its libraries
 NODE_SHARE = 950  # megabytes of each gigabyte of a node that jobs may ask for
 SAFETY = 1.5  # time asked for, over the estimate
