@@ -106,7 +106,8 @@ rule ask_teacher:
     benchmark:
         "<results>/timings/distillation/ask_teacher.{distillation}.tsv"
     conda:
-        "../envs/data.yaml"
+        # a server on GPUs is vLLM's
+        f"../envs/{'vllm' if experiment.teacher_gpus else 'data'}.yaml"
     threads: 1 if experiment.teacher.base_url else experiment.compute.threads
     resources:
         **asked("ask_teacher", "{distillation}"),
@@ -118,7 +119,8 @@ rule ask_teacher:
         journal=in_results("distillation/journal.sqlite"),
         model=given("--model", "model"),
     shell:
-        "python scripts/ask_teacher.py --prompts {input.prompts:q} --examples {input.examples:q}"
+        "exec python scripts/gpus.py --gpus {resources.gpu} --nodes {resources.nodes}"
+        " scripts/ask_teacher.py --prompts {input.prompts:q} --examples {input.examples:q}"
         " {params.model} --journal {params.journal:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.completions:q} --log {log:q}"

@@ -59,6 +59,7 @@ def mistakes(config: dict[str, Any], root: Path) -> list[str]:
         return lines
     experiment = Experiment.model_validate(config)
     lines = [*_references(experiment), *_teacher(experiment), *_tables(experiment)]
+    lines = lines or list(_moments(experiment))
     return (lines or [*_circles(experiment), *_unlike(experiment)]) + _files(experiment, root)
 
 
@@ -118,6 +119,14 @@ def _teacher(experiment: Experiment) -> Iterator[str]:
         yield f'teacher.prices: no price for "{teacher.model}".{hint}'
     if teacher.serve.source and not teacher.base_url:
         yield from _refer(experiment, "teacher.serve.source", teacher.serve.source, "sources")
+
+
+def _moments(experiment: Experiment) -> Iterator[str]:
+    """References trained without the moments that candidates are valued by."""
+    for name, entry in experiment.influence.items():
+        if experiment.recipe_of(entry).optimizer == "adafactor":
+            recipe = entry.reference.recipe
+            yield f"recipes.{recipe}.optimizer: influence.{name} needs adamw, and its moments."
 
 
 def _tables(experiment: Experiment) -> Iterator[str]:

@@ -30,6 +30,12 @@ def wall(works: Sequence[Work], settings: Sizing) -> float:
     return max(together, *(work.whole_hours for work in works))
 
 
+def in_stages(works: Sequence[Work], settings: Sizing) -> float:
+    """Hours of the whole run, one stage after the other."""
+    stages = [list(group) for _, group in groupby(works, key=lambda work: work.stage)]
+    return sum(wall(group, settings) for group in stages)
+
+
 def starts(works: Sequence[Work]) -> float:
     """Hours of GPUs (or of the machine) that pass while engines start, one in every job."""
     return sum(work.jobs * max(1, work.gpus) * work.start_hours for work in works)
@@ -72,17 +78,24 @@ def rows(works: Sequence[Work], settings: Sizing) -> list[list[str]]:
     return made
 
 
+def time_of(experiment: Experiment) -> float:
+    """Hours that a run takes."""
+    return in_stages(list(workload.plan(experiment).values()), experiment.sizing)
+
+
 def notes(experiment: Experiment, works: Sequence[Work]) -> list[str]:
     """What the table does not say."""
     settings, teacher = experiment.sizing, experiment.teacher
-    stages = [list(group) for _, group in groupby(works, key=lambda work: work.stage)]
-    time = sum(wall(group, settings) for group in stages)
+    time = in_stages(works, settings)
     gpu_hours = sum(work.gpu_hours for work in works)
     where = f"on {settings.gpus_at_once} GPUs at once" if gpu_hours else "on this machine"
     lines = [f"Time: about {time:,.1f} hours {where}, one stage after the other."]
     if gpu_hours and settings.gpu_hour_dollars:
         cost = gpu_hours * settings.gpu_hour_dollars
         lines.append(f"GPUs: {gpu_hours:,.0f} hours, {cost:,.0f} dollars at the price in `sizing`.")
+    if settings.cards:
+        on = (f"{name} {time_of(experiment.on_card(name)):,.1f} hours" for name in settings.cards)
+        lines.append(f"On each card: {', '.join(on)}.")
     if lost := starts(works):
         count = sum(work.jobs for work in works if work.start_hours)
         unit = "GPU-hours" if gpu_hours else "hours"

@@ -59,6 +59,9 @@ SHAPES = {
     "mistralai/Mistral-7B-v0.1": Shape(32, 4096, 14336, 1024, 32000),
     "meta-llama/Meta-Llama-3-8B": Shape(32, 4096, 14336, 1024, 128256),
     "mistralai/Mixtral-8x7B-v0.1": Shape(32, 4096, 14336, 1024, 32000, 2),
+    "Qwen/Qwen2.5-7B-Instruct": Shape(28, 3584, 18944, 512, 152064),
+    "Qwen/Qwen2.5-Math-1.5B": Shape(28, 1536, 8960, 256, 151936),
+    "HuggingFaceTB/SmolLM2-1.7B": Shape(24, 2048, 8192, 2048, 49152),
 }
 
 
@@ -88,11 +91,14 @@ def logits(shape: Shape, tokens: int) -> float:
     return tokens * shape.vocabulary * 8 / 1e9
 
 
-def training(shape: Shape, billions: float, gpus: int, nodes: int, tokens: int) -> Need:
-    """Of full fine-tuning with gradient checkpointing, `tokens` per GPU at once."""
+def training(shape: Shape, billions: float, held: int, gpus: int, nodes: int, tokens: int) -> Need:
+    """Of full fine-tuning with gradient checkpointing, `tokens` per GPU at once.
+
+    held: bytes per parameter.
+    """
     one_layer = billions / shape.layers
     return Need(
-        states=sizing.TRAINING_BYTES * billions / gpus,
+        states=held * billions / gpus,
         # two layers in bfloat16, and one layer's gradients in float32
         gathered=(2 * 2 + 4) * one_layer if gpus > 1 else 0.0,
         activations=tokens * shape.width * 2 * shape.layers / 1e9
@@ -133,6 +139,9 @@ def need(experiment: Experiment, work: Work) -> Need | None:
         entry = experiment.trained_synthesizers[name]
         base, recipe = entry.base, experiment.recipe_of(entry)
         tokens = recipe.micro_batch * recipe.length
+    elif work.rule == "ask_teacher" and experiment.teacher.serve.checkpoint:
+        base = experiment.teacher.serve.checkpoint
+        length = sum(workload.lengths(experiment, experiment.distillation[name].mode))
     elif work.rule == "synthesize":
         corpus = experiment.written_corpora[name]
         base = experiment.synthesizers[corpus.synthesizer].start
@@ -155,7 +164,8 @@ def need(experiment: Experiment, work: Work) -> Need | None:
     if not shape or not work.gpus:
         return None
     if work.rule in ("train_model", "train_synthesizer"):
-        return training(shape, checkpoint.parameters, work.gpus, work.nodes, tokens)
+        held = sizing.OPTIMIZER_BYTES[recipe.optimizer or "adamw"]
+        return training(shape, checkpoint.parameters, held, work.gpus, work.nodes, tokens)
     if length:
         memory = float(experiment.sizing.gpu_memory_gb)
         return generation(shape, checkpoint.parameters, work.gpus, memory, length)

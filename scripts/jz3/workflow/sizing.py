@@ -10,6 +10,8 @@ from .. import io
 from .settings import Sizing
 
 TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
+# By optimizer; what Adafactor keeps of a matrix is a row and a column.
+OPTIMIZER_BYTES = {"adamw": TRAINING_BYTES, "adafactor": 8}
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
 FILLED = 0.75  # share of a GPU's memory for weights and moments; the rest is activations
 GENERATION_FILLED = 0.6  # share for weights; the rest is the cache of keys and values
@@ -59,17 +61,19 @@ class Work:
 # ---------------------------------------------------------------- one job
 
 
-def training_gpus(sizing: Sizing, billions: float, wanted: int, shares: int) -> int:
+def training_gpus(
+    sizing: Sizing, billions: float, wanted: int, shares: int, held: int = TRAINING_BYTES
+) -> int:
     """GPUs of a full fine-tuning job: at least `wanted`, as many as hold the model.
 
     billions: parameters, all of them held, though a mixture of experts uses a part at a time.
-    shares: micro-batches of an update, which the GPUs must divide evenly. Beyond one node the GPUs
-    fill whole nodes. Raises UserError where no number of GPUs does.
+    shares: micro-batches of an update, which the GPUs must divide evenly. held: bytes per
+    parameter. Beyond one node the GPUs fill whole nodes. Raises UserError where no number does.
     """
     if not wanted:
         return 0
     room = sizing.gpu_memory_gb * FILLED
-    needed = max(wanted, math.ceil(TRAINING_BYTES * billions / room))
+    needed = max(wanted, math.ceil(held * billions / room))
     per_node = sizing.gpus_per_node
     for gpus in range(needed, shares + 1):
         if shares % gpus == 0 and (gpus <= per_node or gpus % per_node == 0):
