@@ -1,6 +1,7 @@
 """The llamacpp engine: a GGUF file of known weights against the transformers engine."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = {"engine": "llamacpp", "batch": 4, "dtype": "float32", "threads": 1}
 SAMPLED = Sampling(1.0, 0.9, 24)
 GREEDY = Sampling(0.0, 1.0, 24)
+MARKS = re.compile("\ufffd+")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,8 @@ def test_greedy_texts_are_those_of_the_same_weights_in_transformers(engine, plai
     )
     ours = by_id(engine.generate(requests(), GREEDY, 1))
     for name, expected in theirs.items():
-        assert ours[name].text == expected.text
+        # bytes that are no text become one mark or several
+        assert MARKS.sub("?", ours[name].text) == MARKS.sub("?", expected.text)
         assert ours[name].finish_reason == expected.finish_reason
         assert ours[name].prompt_tokens == expected.prompt_tokens
 
@@ -89,7 +92,7 @@ def test_a_stop_string_ends_a_completion_and_is_no_part_of_it(engine):
     whole = next(engine.generate([request], GREEDY, 1))
     assert whole.finish_reason == "length"
     assert whole.completion_tokens == 24
-    stop = whole.text[5:7]
+    stop = re.search("[ -~]{2}", whole.text)[0]
     cut = next(engine.generate([request], Sampling(0.0, 1.0, 24, (stop,)), 1))
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert cut.finish_reason == "stop"

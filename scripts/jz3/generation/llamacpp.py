@@ -54,6 +54,8 @@ class LlamaCppEngine:
             raise io.UserError(
                 f"{params.model.path}: llama.cpp does not load it; the lines above say why."
             ) from None
+        # A server that is closed before its loop runs waits for ever: see it run.
+        self.model.handle_completions({"prompt": "1", "max_tokens": 1})
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """As many as run together, ordered by identity."""
