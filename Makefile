@@ -64,6 +64,7 @@ format: $(VENV)/test.ready
 
 docs: $(VENV)/test.ready
 	PYTHONPATH=scripts python -m jz3.workflow.schema
+	PYTHONPATH=scripts python -m jz3.workflow.requests
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \

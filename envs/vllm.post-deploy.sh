@@ -2,7 +2,7 @@
 # Written by envs/locks.py. Snakemake runs it in the clone's root.
 set -eu
 sha256sum --check --quiet <<END
-ee7d9bb9a49d8bb2e13193d56a75af5ed5c7196e1d0d0953b17ea69a75e1e21d  envs/vllm.lock
+d97f06c6c3b733be2a5b28b81997975408c0fea74be8be687db343dd71883652  envs/vllm.lock
 END
 python -m pip install --no-deps --require-hashes --only-binary :all: \
   -r envs/vllm.lock

@@ -66,11 +66,11 @@ shell.prefix(
     f"set -euo pipefail; export HF_HUB_OFFLINE=1; {first_on_path(sys.prefix)}; "
 )
 # A resource of the rules that generate: where software lies reruns nothing.
-WITH_ENGINE = (
-    first_on_path(environments.vllm_folder(sys.prefix))
-    if GENERATION_STACK == "vllm"
-    else ":"
-)
+WITH_VLLM = first_on_path(environments.vllm_folder(sys.prefix))
+WITH_ENGINE = WITH_VLLM if GENERATION_STACK == "vllm" else ":"
+# A teacher on GPUs is served by vLLM.
+TEACHER_STACK = "vllm" if experiment.teacher_gpus else "main"
+WITH_TEACHER = WITH_VLLM if TEACHER_STACK == "vllm" else ":"
 
 
 layout = Layout(experiment)
@@ -165,8 +165,6 @@ def given(flag, name):
 
 # ------------------------------------------------------------------ resources
 
-CPUS_PER_GPU = 4
-
 
 def megabytes(number):
     """Host memory that grows with the attempts."""
@@ -208,7 +206,7 @@ def asked(rule, name, threads=None):
 
     def cpus(wildcards):
         made = work(wildcards)
-        return CPUS_PER_GPU * made.gpus // made.nodes or threads
+        return sizing.CPUS_PER_GPU * made.gpus // made.nodes or threads
 
     requests = {
         "gpu": lambda wildcards: work(wildcards).gpus,

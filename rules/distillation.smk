@@ -106,10 +106,13 @@ rule ask_teacher:
     benchmark:
         "<results>/timings/distillation/ask_teacher.{distillation}.tsv"
     conda:
-        "../envs/main.yaml"
+        f"../envs/{TEACHER_STACK}.yaml"
+    container:
+        f"envs/{TEACHER_STACK}.sif"
     threads: 1 if experiment.teacher.base_url else experiment.compute.threads
     resources:
         **asked("ask_teacher", "{distillation}", experiment.compute.threads),
+        environment=WITH_TEACHER,
         conduct=conduct(recipes.ask_teacher, "distillation"),
     params:
         recipe=recipe(recipes.ask_teacher, "distillation"),
@@ -118,7 +121,9 @@ rule ask_teacher:
         journal=in_results("distillation/journal.sqlite"),
         model=given("--model", "model"),
     shell:
-        "python scripts/ask_teacher.py --prompts {input.prompts:q} --examples {input.examples:q}"
+        "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
+        " scripts/ask_teacher.py --prompts {input.prompts:q} --examples {input.examples:q}"
         " {params.model} --journal {params.journal:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.completions:q} --log {log:q}"

@@ -103,12 +103,13 @@ def test_programs_find_what_they_import():
         for body in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
             program = re.search(r"scripts/(?!gpus)(\w+)\.py", body)
             if program:
-                assert re.search(r"\.\./envs/(main|\{GENERATION_STACK\}|\{node_request)", body), (
-                    body
-                )
-                pairs.add(("vllm" if "WITH_ENGINE" in body else "main", program[1]))
+                stacks = ["vllm"] if "WITH_ENGINE" in body else ["main"]
+                if "WITH_TEACHER" in body:
+                    stacks = ["main", "vllm"]
+                assert re.search(r"\.\./envs/(main|\{\w+_STACK\}|\{node_request)", body), body
+                pairs |= {(stack, program[1]) for stack in stacks}
     assert {program for stack, program in pairs if stack == "vllm"} == {
-        "answer_benchmark", "check_node", "synthesize", "synthesize_candidates"
+        "answer_benchmark", "ask_teacher", "check_node", "synthesize", "synthesize_candidates"
     }  # fmt: skip
     assert len(pairs) > 20
     for stack, program in sorted(pairs):

@@ -92,7 +92,9 @@ def test_a_mistake_has_its_place_what_is_wrong_and_a_hint(changes, line, hint):
     assert len(found) == 1 or "train" in changes  # which is also an unknown key
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "config.paper.yaml", "tests/config.yaml"])
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "config.paper.yaml", "config.workstation.yaml", "tests/config.yaml"]
+)
 def test_no_key_of_ours_stands_in_a_file_twice(name):
     assert list(repeated(ROOT / name)) == []
 

@@ -51,6 +51,29 @@ def test_the_papers_estimate_holds_every_stage_and_agrees_with_the_plan(paper):
     assert "nothing is sent beyond teacher.budget_dollars, 400" in notes
 
 
+def test_starts_of_engines_count_as_gpu_hours_and_have_a_column(paper):
+    works = list(workload.plan(paper).values())
+    writing = [w for w in works if w.rule in ("synthesize", "synthesize_candidates")]
+    answering = [w for w in works if w.rule == "answer_benchmark"]
+    assert {w for w in works if w.start_hours} == {*writing, *answering}
+    # A start per shard and per benchmark of a model and mode, as the rules are cut.
+    shards = sum(entry.shards for entry in paper.written_corpora.values())
+    assert sum(w.jobs for w in writing) == shards + len(paper.makers("candidates")) == 1802
+    assert len(answering) == len(paper.all_evaluations) == 122
+    for work in (*writing, *answering):
+        assert 2 <= 60 * work.start_hours <= 4.5
+        assert work.gpu_hours == pytest.approx(work.jobs * work.gpus * work.whole_hours)
+    lost = estimate.starts(works)
+    assert 80 < lost < 120
+    assert lost == pytest.approx(sum(w.jobs * w.gpus * w.start_hours for w in works))
+    notes = "\n".join(estimate.notes(paper, works))
+    assert f"Starts: 1,924 engines, one per job; {lost:,.1f} GPU-hours of the above." in notes
+    column = estimate.COLUMNS.index("of starts")
+    row = next(row for row in estimate.rows(works, paper.sizing) if row[1] == "synthesize cot")
+    assert row[column] == estimate.hours(1000 * writing[0].start_hours) == "45.5"
+    assert row[column - 1] == estimate.hours(sum(w.gpu_hours for w in works if w.name == "cot"))
+
+
 def test_estimate_program_prints_a_table(paper):
     command = [sys.executable, ROOT / "scripts/estimate.py", "--recipe", json.dumps(paper.plain())]
     ended = subprocess.run(command, capture_output=True, text=True)

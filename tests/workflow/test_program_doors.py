@@ -16,7 +16,9 @@ from jz3.workflow.messages import accepts
 ROOT = Path(__file__).parents[2]
 # The lease of GPUs and the local server take commands, not recipes.
 PROGRAMS = sorted(
-    path for path in (ROOT / "scripts").glob("*.py") if path.stem not in ("gpus", "serve_gguf")
+    path
+    for path in (ROOT / "scripts").glob("*.py")
+    if path.stem not in ("gpus", "serve_gguf", "serve_vllm")
 )
 
 

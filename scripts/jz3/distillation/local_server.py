@@ -1,9 +1,10 @@
 """Run a model server of our own for the length of a `with` block."""
 
 import contextlib
-import ctypes
 import os
+import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +17,10 @@ from pathlib import Path
 
 from ..io import UserError
 from ..program import say
+from . import keeper
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
-_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG in <linux/prctl.h>
+_LEASE = re.compile(r"/jz3-gpus[^/]*/[^/]+\.lock$")  # as scripts/gpus.py names its locks
 _STARTS = 3  # another process may take the free port before the server does
 
 
@@ -52,9 +54,9 @@ def local_server(
     """Start a server on a free loopback port; yield its base URL (".../v1") once it answers.
 
     Its output goes to `log`. It has a process group of its own, which is stopped when the block
-    ends in whatever way; on Linux the kernel stops the server also where this process is killed
-    outright. Raises UserError, with the end of the log, where the server stops or is not ready
-    within `ready_seconds`.
+    ends in whatever way; on Linux a keeper (keeper.py) stops it also where this process is killed
+    outright, with all that it started, and holds the GPUs' lease as long. Raises UserError, with
+    the end of the log, where the server stops or is not ready within `ready_seconds`.
     """
     for start in range(_STARTS):
         port = _free_port()
@@ -75,31 +77,36 @@ def _free_port() -> int:
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    if shutil.which(command[0]) is None:
+        raise UserError(
+            f"teacher.serve.command: {command[0]} does not start (there is no such program);"
+            " install it or change the command."
+        )
+    if sys.platform == "linux":
+        # -S -E: it starts in milliseconds, and needs nothing that is installed
+        keeping = [sys.executable, "-S", "-E", keeper.__file__, str(os.getpid())]
+        command = [*keeping, *command]
     log.parent.mkdir(parents=True, exist_ok=True)
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    ours = os.getpid()
-
-    def die_with_parent() -> None:
-        if libc is not None:
-            libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-            if os.getppid() != ours:  # killed in between
-                os._exit(1)
-
     with log.open("wb") as stream:
-        try:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-        except OSError as error:
-            raise UserError(
-                f"teacher.serve.command: {command[0]} does not start ({error.strerror}); install"
-                " it or change the command."
-            ) from None
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=_leases(),
+        )
+
+
+def _leases() -> list[int]:
+    """Descriptors of the locks that hold this job's GPUs."""
+    held = []
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if _LEASE.search(os.readlink(f"/proc/self/fd/{name}")):
+                    held.append(int(name))
+    return held
 
 
 def _wait_until_ready(
@@ -138,9 +145,13 @@ def _end(text: str) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+    # The keeper is patient itself; only where it does not come back is it killed.
+    for number, patience in ((signal.SIGTERM, keeper.PATIENCE + 5.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, number)
+            if number == signal.SIGTERM and sys.platform == "linux":
+                process.terminate()  # the keeper, which asks the server once
+            else:
+                os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(patience)
             if number == signal.SIGTERM:

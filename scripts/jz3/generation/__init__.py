@@ -37,9 +37,9 @@ class VllmSettings(TypedDict):
 
 
 class Settings(TypedDict):
-    """engine: transformers | vllm; batch: sequences; dtype: float32 | bfloat16; threads: torch.
+    """engine: transformers | vllm | llamacpp; batch: sequences; threads: of torch or llama.cpp.
 
-    vllm: its own settings; caches: folder for what it compiles.
+    dtype: float32 | bfloat16; vllm: its own settings; caches: folder for what it compiles.
     """
 
     engine: str

@@ -12,13 +12,14 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Required, TypedDict
 
-from .. import io, processor, program
+from .. import io, models, processor, program
 from ..corpus import docstrings
 from ..io import UserError
-from . import hub, weights
+from . import hub, quantised, weights
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +54,7 @@ class Entry(TypedDict, total=False):
     kind: Required[str]
     dtype: str
     digits: bool
+    quantised: bool
     repository: str
     revision: str
     path: str
@@ -130,6 +132,8 @@ def validate(folder: Path, name: str) -> None:
     config = io.read_json(folder / "config.json")
     if not isinstance(config, dict) or "model_type" not in config:
         raise UserError(f"{what}: config.json names no model_type.")
+    if models.QUANTISED in names:
+        return
     files = weights.wanted(_index(folder, names), what)
     _check_weights(files, names, what)
     weights.check(folder, files, what)
@@ -154,7 +158,7 @@ def _check_names(names: Collection[str], what: str) -> None:
             " (or tiktoken) in every environment. Install it, or take a repository with"
             " tokenizer.json."
         )
-    if weights.INDEX not in names:
+    if not {weights.INDEX, models.QUANTISED} & set(names):
         _check_weights([weights.SINGLE], names, what)
 
 
@@ -202,6 +206,10 @@ def _from_gguf(gguf: Path, folder: Path, entry: Entry, name: str) -> None:
     with gguf.open("rb") as stream:
         if stream.read(4) != b"GGUF":
             raise UserError(f"checkpoint {name}: {gguf} is not a GGUF file.")
+    if entry.get("quantised"):
+        digits = partial(_split_digits, name=name) if entry.get("digits") else None
+        quantised.keep(gguf, folder, name, digits)
+        return
     dtype = _dtype(entry, name)
     # The file may carry any name (sources are stored by name, without suffix).
     place, file = str(gguf.resolve().parent), gguf.name

@@ -26,6 +26,7 @@ from .packing import IGNORED
 from .recipe import TrainingRecipe
 
 _COMPLETE = "complete"  # a checkpoint without this file was torn by a kill
+_OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}  # as transformers has them
 _EMPTY = {"input_ids": [0], "labels": [IGNORED], "positions": [0]}  # fills up the last update
 
 
@@ -86,7 +87,7 @@ class PackTrainer(transformers.Trainer):
                 num_train_epochs=schedules.passes(recipe),
                 per_device_train_batch_size=recipe.micro_batch,
                 gradient_accumulation_steps=recipe.global_batch // share,
-                optim="adamw_torch_fused",
+                optim=_OPTIMIZERS[recipe.optimizer],
                 adam_beta1=0.9,
                 adam_beta2=0.999,
                 adam_epsilon=1e-8,

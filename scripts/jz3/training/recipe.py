@@ -9,6 +9,7 @@ from ..io import UserError, did_you_mean
 
 SCHEDULES = ("cosine", "linear", "wsd")
 DTYPES = ("float32", "bfloat16")
+OPTIMIZERS = ("adamw", "adafactor")
 
 _POSITIVE: tuple[str, Callable[[Any], bool]] = "more than 0", lambda value: value > 0
 _NOT_NEGATIVE: tuple[str, Callable[[Any], bool]] = "0 or more", lambda value: value >= 0
@@ -26,7 +27,7 @@ _RANGES = {
     "gradient_clip": _NOT_NEGATIVE,
     "save_steps": _POSITIVE,
 }
-_CHOICES = {"schedule": SCHEDULES, "dtype": DTYPES}
+_CHOICES = {"schedule": SCHEDULES, "dtype": DTYPES, "optimizer": OPTIMIZERS}
 _KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
@@ -38,7 +39,8 @@ class TrainingRecipe:
     the data. Batches count packs: `global_batch` per update whatever the number of processes,
     `micro_batch` per forward pass of one. length: tokens of a pack. gradient_clip: largest norm,
     0 for none. save_steps: updates between checkpoints. dtype: of the arithmetic and of the saved
-    weights. Raises UserError for a value of another type or out of its range.
+    weights. optimizer: adamw | adafactor, which keeps less. Raises UserError for a value of another
+    type or out of its range.
     """
 
     learning_rate: float
@@ -55,6 +57,7 @@ class TrainingRecipe:
     gradient_checkpointing: bool
     save_steps: int
     dtype: str
+    optimizer: str = "adamw"
 
     @classmethod
     def read(cls, recipe: Mapping[str, Any]) -> Self:
@@ -64,10 +67,10 @@ class TrainingRecipe:
         """
         names = [field.name for field in dataclasses.fields(cls)]
         for name in names:
-            if name not in recipe:
+            if name not in recipe and name != "optimizer":
                 others = [key for key in recipe if key not in names]
                 raise UserError(f"recipe: {name} is missing.{did_you_mean(name, others)}")
-        return cls(**{name: recipe[name] for name in names})
+        return cls(**{name: recipe[name] for name in names if name in recipe})
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -9,7 +9,10 @@ from .experiment import Experiment
 from .settings import Sizing
 from .sizing import Work
 
-COLUMNS = ("stage", "job", "jobs", "GPUs", "tokens", "GPU-hours", "hours", "dollars", "disk")
+COLUMNS = (
+    *("stage", "job", "jobs", "GPUs", "tokens"),
+    *("GPU-hours", "of starts", "hours", "dollars", "disk"),
+)
 
 
 def hours(value: float) -> str:
@@ -22,9 +25,20 @@ def hours(value: float) -> str:
 def wall(works: Sequence[Work], settings: Sizing) -> float:
     """Hours that one stage takes: side by side where it uses GPUs, else one after the other."""
     if not any(work.gpus for work in works):
-        return sum(work.jobs * work.hours for work in works)
+        return sum(work.jobs * work.whole_hours for work in works)
     together = sum(work.gpu_hours for work in works) / settings.gpus_at_once
-    return max(together, *(work.hours for work in works))
+    return max(together, *(work.whole_hours for work in works))
+
+
+def in_stages(works: Sequence[Work], settings: Sizing) -> float:
+    """Hours of the whole run, one stage after the other."""
+    stages = [list(group) for _, group in groupby(works, key=lambda work: work.stage)]
+    return sum(wall(group, settings) for group in stages)
+
+
+def starts(works: Sequence[Work]) -> float:
+    """Hours of GPUs (or of the machine) that pass while engines start, one in every job."""
+    return sum(work.jobs * max(1, work.gpus) * work.start_hours for work in works)
 
 
 def line(works: Sequence[Work], stage: str, job: str, settings: Sizing) -> list[str]:
@@ -41,6 +55,7 @@ def line(works: Sequence[Work], stage: str, job: str, settings: Sizing) -> list[
         each if each != "0" else "-",
         short(sum(work.tokens for work in works)),
         hours(sum(work.gpu_hours for work in works)),
+        hours(starts(works)),
         hours(wall(works, settings)),
         f"{sum(work.dollars for work in works):,.2f}" if any(w.dollars for w in works) else "-",
         short(sum(work.disk for work in works), "B"),
@@ -63,17 +78,29 @@ def rows(works: Sequence[Work], settings: Sizing) -> list[list[str]]:
     return made
 
 
+def time_of(experiment: Experiment) -> float:
+    """Hours that a run takes."""
+    return in_stages(list(workload.plan(experiment).values()), experiment.sizing)
+
+
 def notes(experiment: Experiment, works: Sequence[Work]) -> list[str]:
     """What the table does not say."""
     settings, teacher = experiment.sizing, experiment.teacher
-    stages = [list(group) for _, group in groupby(works, key=lambda work: work.stage)]
-    time = sum(wall(group, settings) for group in stages)
+    time = in_stages(works, settings)
     gpu_hours = sum(work.gpu_hours for work in works)
     where = f"on {settings.gpus_at_once} GPUs at once" if gpu_hours else "on this machine"
     lines = [f"Time: about {time:,.1f} hours {where}, one stage after the other."]
     if gpu_hours and settings.gpu_hour_dollars:
         cost = gpu_hours * settings.gpu_hour_dollars
         lines.append(f"GPUs: {gpu_hours:,.0f} hours, {cost:,.0f} dollars at the price in `sizing`.")
+    if settings.cards:
+        on = (f"{name} {time_of(experiment.on_card(name)):,.1f} hours" for name in settings.cards)
+        lines.append(f"On each card: {', '.join(on)}.")
+    if lost := starts(works):
+        count = sum(work.jobs for work in works if work.start_hours)
+        unit = "GPU-hours" if gpu_hours else "hours"
+        spent = f"{lost:,.1f} {unit}" if lost >= 1 else hours(lost)
+        lines.append(f"Starts: {count:,} engines, one per job; {spent} of the above.")
     dollars = sum(work.dollars for work in works)
     if dollars:
         price = experiment.price

@@ -6,7 +6,7 @@ trained, written here or released, which evaluations tables need, which entries 
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from .. import processor
 from .entries import (
@@ -23,7 +23,7 @@ from .entries import (
     TrainedSynthesizer,
     WrittenCorpus,
 )
-from .fetched import Checkpoint, Dataset, Source
+from .fetched import Checkpoint, Dataset, GgufCheckpoint, Source
 from .keys import Entries, Part, key
 from .settings import (
     Compute,
@@ -246,6 +246,29 @@ class Experiment(Part):
             for name, distillation in self.distillation.items()
             if name in seen and distillation.pick == "random" and distillation.mode == entry.mode
         ]
+
+    @property
+    def quantised(self) -> set[str]:
+        """Checkpoints that llama.cpp runs as they are."""
+        return {
+            name
+            for name, entry in self.checkpoints.items()
+            if isinstance(entry, GgufCheckpoint) and entry.quantised
+        }
+
+    def engine_of(self, checkpoint: str) -> str:
+        """The engine that runs what started from a checkpoint."""
+        return "llamacpp" if checkpoint in self.quantised else self.compute.generation
+
+    def on_card(self, card: str) -> Self:
+        """The same on another entry of `sizing.cards`."""
+        sizing = Sizing.model_validate({**self.sizing.plain(), "card": card})
+        return self.model_copy(update={"sizing": sizing})
+
+    @property
+    def teacher_gpus(self) -> int:
+        """GPUs of a teacher that is served here."""
+        return 0 if self.teacher.base_url else self.teacher.serve.gpus or 0
 
     # ------------------------------------------------------------ training and evaluation
 

@@ -117,10 +117,13 @@ class Layout:
         return [scores(entry.influence)] if isinstance(entry, InfluentialDistillation) else []
 
     def teacher_file(self) -> list[str]:
-        """Weights of the locally served teacher; none with a hosted one."""
-        teacher = self.experiment.teacher
-        local = teacher.serve.source and not teacher.base_url
-        return [fetched_file(teacher.serve.source)] if local else []
+        """Weights of the locally served teacher, a file or a checkpoint; none with a hosted one."""
+        teacher, serve = self.experiment.teacher, self.experiment.teacher.serve
+        if teacher.base_url:
+            return []
+        if serve.checkpoint:
+            return [checkpoint(serve.checkpoint)]
+        return [fetched_file(serve.source)] if serve.source else []
 
     # ------------------------------------------------------------ synthesizers and influence
 

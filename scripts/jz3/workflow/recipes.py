@@ -44,7 +44,7 @@ class Numerics(Part):
 class Generation(Numerics):
     """Settings of programs that generate text."""
 
-    engine: Literal["transformers", "vllm"] = key("Engine that runs the model.")
+    engine: Literal["transformers", "vllm", "llamacpp"] = key("Engine that runs the model.")
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
     vllm: Vllm | None = key("Settings of the vllm engine.", default=None)
     caches: str | None = key(

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..io import UserError
+from ..io import UserError, did_you_mean
 from ..synthesis import filter_names
 from .keys import Number, Part, Several, key
 
@@ -101,7 +101,10 @@ class Compute(Part):
         "Weights in generation and autocast in training. auto: on processors bfloat16 where they"
         " multiply it in hardware, else float32; on GPUs bfloat16."
     )
-    generation: Literal["transformers", "vllm"] = key("Engine that runs local models.")
+    generation: Literal["transformers", "vllm", "llamacpp"] = key(
+        "Engine that runs local models. Quantised checkpoints run in llamacpp, whatever runs the"
+        " others."
+    )
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
     vllm: Vllm = key("The vllm engine; not used by another.")
     gpus: Gpus = key("GPUs per job.", conduct=True)
@@ -127,8 +130,25 @@ class Tokens(Part):
     tool: Lengths = key("Problems with Python solutions.")
 
 
+class Card(Part):
+    """An entry of `sizing.cards`."""
+
+    gpu_memory_gb: Number = key("Memory of one GPU in gigabytes.", unit="GB", gt=0)
+    training_tflops: Number = key("Speed reached in training.", unit="TFLOP/s", gt=0)
+    generation_tflops: Number = key("Speed reached in generation.", unit="TFLOP/s", gt=0)
+
+
 class Sizing(Part):
     """`sizing`."""
+
+    card: str | None = key(
+        "The GPU that you have: an entry of `cards`, whose memory and speeds count instead of the"
+        " three keys of these names here.",
+        default=None,
+    )
+    cards: dict[str, Card] | None = key(
+        "GPUs by name; `estimate` ends with the time that the run takes on each.", default=None
+    )
 
     gpu_memory_gb: Number = key("Memory of one GPU in gigabytes.", unit="GB", gt=0)
     gpus_per_node: int = key("GPUs of one node.", ge=1)
@@ -162,6 +182,24 @@ class Sizing(Part):
     )
     tokens: Tokens = key("Mean lengths of texts that are not yet written, by mode.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_card(cls, given: Any) -> Any:
+        cards = given.get("cards") if isinstance(given, dict) else None
+        chosen = cards.get(given.get("card")) if isinstance(cards, dict) else None
+        if isinstance(chosen, dict):  # what is wrong in it is said where it stands
+            return {**given, **{k: v for k, v in chosen.items() if k in Card.model_fields}}
+        return given
+
+    @model_validator(mode="after")
+    def _card_is_known(self) -> Self:
+        known = self.cards or {}
+        if self.card is not None and self.card not in known:
+            hint = did_you_mean(self.card, known) or f" Known: {', '.join(known) or 'none'}."
+            text = f'there is no "{self.card}" in sizing.cards.{hint}'
+            raise PydanticCustomError("mistake", "{text}", {"text": text})
+        return self
+
 
 class Passage(Part):
     """`corpus.passage`."""
@@ -175,8 +213,22 @@ class Serve(Part):
     """`teacher.serve`."""
 
     command: str = key("Command line with {model}, {port} and {threads}.")
-    source: str = key("Entry of `sources` that {model} names; may be empty.")
+    source: str = key("Entry of `sources` that {model} names, a GGUF file; may be empty.")
+    checkpoint: str | None = key(
+        "Entry of `checkpoints` that {model} names instead, a folder.",
+        names="checkpoints",
+        default=None,
+    )
+    gpus: int | None = key(
+        "GPUs of the server, leased like any job's; not given: 0.", ge=0, default=None
+    )
     ready_seconds: int = key("Longest wait for the server.", unit="seconds", ge=1)
+
+    @model_validator(mode="after")
+    def _serves_one_model(self) -> Self:
+        if self.source and self.checkpoint:
+            raise PydanticCustomError("mistake", "give source or checkpoint, not both.")
+        return self
 
 
 class Price(Part):
@@ -347,7 +399,12 @@ class Recipe(Part):
     )
     micro_batch: int = key("Packed sequences per forward pass and device.", unit="sequences", ge=1)
     length: int = key("Tokens per packed sequence.", unit="tokens", ge=16)
-    weight_decay: Number = key("Weight decay of AdamW.", ge=0)
+    optimizer: Literal["adamw", "adafactor"] | None = key(
+        "adafactor: 8 bytes per parameter instead of 16, the second moment in factors, no first"
+        " one; for models that a GPU does not hold otherwise. Not given: adamw.",
+        default=None,
+    )
+    weight_decay: Number = key("Weight decay.", ge=0)
     gradient_clip: Number = key("Largest gradient norm; 0: no clipping.", ge=0)
     gradient_checkpointing: bool = key("Trade compute for memory.")
     save_steps: int = key("Updates between checkpoints.", unit="updates", conduct=True, ge=1)

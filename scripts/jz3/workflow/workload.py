@@ -15,10 +15,13 @@ from .recipes import CheckNode
 from .settings import Mode
 from .sizing import (
     NODE_SHARE,
+    OPTIMIZER_BYTES,
     PROGRAM_MB,
+    QUANTISED_BYTES,
     WEIGHT_BYTES,
     Work,
     computing_hours,
+    engine_start_hours,
     generation_gpus,
     generation_memory,
     nodes_of,
@@ -81,6 +84,7 @@ def _training(
             billions,
             experiment.compute.gpus.train,
             settings.global_batch // settings.micro_batch,
+            OPTIMIZER_BYTES[settings.optimizer or "adamw"],
         )
     except io.UserError as error:
         raise io.UserError(f"recipes.{entry.recipe}: {error}") from None
@@ -100,18 +104,25 @@ def _generation(
     """Requests of generation jobs that read and write `tokens` in all."""
     sizing = experiment.sizing
     billions, active = _size(experiment, checkpoint)
-    gpus = generation_gpus(sizing, billions, experiment.compute.gpus.generate)
+    held, engine = _held(experiment, checkpoint), experiment.engine_of(checkpoint)
+    gpus = generation_gpus(sizing, billions, experiment.compute.gpus.generate, held)
     return {
         "jobs": jobs,
         "gpus": gpus,
-        "memory_mb": generation_memory(billions),
+        "memory_mb": generation_memory(billions, held),
         "tokens": tokens,
         "hours": computing_hours(2 * active * 1e9 * tokens / jobs, sizing.generation_tflops, gpus),
+        "start_hours": engine_start_hours(engine, billions, held),
     }
 
 
 def _weights(experiment: Experiment, checkpoint: str) -> float:
-    return WEIGHT_BYTES * 1e9 * _size(experiment, checkpoint)[0]
+    return _held(experiment, checkpoint) * 1e9 * _size(experiment, checkpoint)[0]
+
+
+def _held(experiment: Experiment, checkpoint: str) -> float:
+    """Bytes per parameter of a stored model."""
+    return QUANTISED_BYTES if checkpoint in experiment.quantised else WEIGHT_BYTES
 
 
 def _fetching(experiment: Experiment) -> Iterator[Work]:
@@ -137,16 +148,36 @@ def _teaching(experiment: Experiment) -> Iterator[Work]:
         hours = requests * experiment.sizing.teacher_seconds / teacher.concurrency / 3600
         if teacher.requests_per_minute:
             hours = max(hours, requests / teacher.requests_per_minute / 60)
+        served = _served(experiment, requests * (prompt + answer))
         yield Work(
             "distillation",
             "ask_teacher",
             name,
             tokens=asked * (prompt + answer),
-            memory_mb=PROGRAM_MB if teacher.base_url else SERVER_MB,
-            hours=hours,  # of all requests: which of two jobs comes first is not known
+            # of all requests: which of two jobs comes first is not known
+            **{
+                "memory_mb": PROGRAM_MB if teacher.base_url else SERVER_MB,
+                "hours": hours,
+                **served,
+            },
             dollars=asked * (prompt * price.input + answer * price.output) / 1e6,
             disk=requests * answer * ROW_BYTES,
         )
+
+
+def _served(experiment: Experiment, tokens: float) -> dict[str, Any]:
+    """Requests of a job that serves a checkpoint on GPUs and asks it for `tokens` in all."""
+    checkpoint, gpus = experiment.teacher.serve.checkpoint, experiment.teacher_gpus
+    if not (checkpoint and gpus):
+        return {}
+    billions, active = _size(experiment, checkpoint)
+    speed = experiment.sizing.generation_tflops
+    return {
+        "gpus": gpus,
+        "memory_mb": SERVER_MB + generation_memory(billions),
+        "hours": computing_hours(2 * active * 1e9 * tokens, speed, gpus),
+        "start_hours": engine_start_hours("vllm", billions),
+    }
 
 
 def new_requests(experiment: Experiment, name: str) -> int:
@@ -345,6 +376,8 @@ def execution_memory(experiment: Experiment) -> int:
 def node_request(experiment: Experiment, works: Sequence[Work], kind: str) -> CheckNode:
     """What the largest job of a kind asks of one node, and what the run leaves on the disk."""
     asking = [work for work in works if work.rule in _PROGRAMS[kind]]
+    if kind == "vllm":  # a teacher served on GPUs as well
+        asking += [work for work in works if work.rule == "ask_teacher" and work.gpus]
     memory = max((work.memory_mb for work in asking), default=execution_memory(experiment))
     return CheckNode(
         results=experiment.results,
