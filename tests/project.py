@@ -88,6 +88,6 @@ class Project:
         found = {}
         for path in sorted((self.folder / results).rglob("*")):
             name = path.relative_to(self.folder / results).as_posix()
-            if path.is_file() and not re.match(r"logs|timings|.*state/|.*journal\.sqlite", name):
+            if path.is_file() and not re.match(r"logs|timings|caches|.*state/|.*journal\.sqlite", name):
                 found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found

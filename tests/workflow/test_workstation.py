@@ -99,7 +99,7 @@ def test_its_dry_run_plans_every_stage(tmp_path):
 
 def test_its_preflight_finds_no_fault_of_the_configuration(tmp_path, workstation):
     request = workload.node_request(workstation, list(workload.plan(workstation).values()), "vllm")
-    assert (request.gpus, request.gpu_memory_gb, request.engine) == (1, 24, "vllm")
+    assert (request.gpus, request.gpu_memory_gb, request.stack) == (1, 24, "vllm")
     node = {"kind": "vllm", "host": "here", "findings": []}
     io.write_json(tmp_path / "node.json", node)
     recipe = CONFIG | {"results": str(tmp_path / "results")}

@@ -76,6 +76,10 @@ class LlamaCppEngine:
                 for waiting in asked:
                     waiting.cancel()
 
+    def close(self) -> None:
+        """Stop llama.cpp's threads and give its memory back."""
+        self.model = None
+
     def _one(self, request: Request, sampling: Sampling, seed: int) -> Generated:
         if not request.prompt:
             check_room(request, 0, self.context)
