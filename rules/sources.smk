@@ -5,6 +5,7 @@
 # Writes: <results>/sources/files/{source}               bytes with the pinned sha256
 #         <results>/sources/datasets/{dataset}.parquet   one table
 #         <results>/sources/models/{checkpoint}/         a plain Hugging Face checkpoint
+#         <results>/sources/records/{kind}/{name}.json   repository, commit and digests, of the hub's
 
 
 localrules:
@@ -38,6 +39,7 @@ rule fetch_dataset:
     """Fetch a hub dataset at its revision into one table."""
     output:
         table=ensure("<results>/sources/datasets/{dataset}.parquet", non_empty=True),
+        record="<results>/sources/records/datasets/{dataset}.json",
     log:
         "<results>/logs/sources/fetch_dataset.{dataset}.log",
     benchmark:
@@ -50,7 +52,7 @@ rule fetch_dataset:
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_dataset.py --name {wildcards.dataset:q}"
         " --recipe {params.recipe:q} --code {params.code:q}"
-        " --output {output.table:q} --log {log:q}"
+        " --output {output.table:q} --record {output.record:q} --log {log:q}"
 
 
 rule fetch_model:
@@ -59,6 +61,7 @@ rule fetch_model:
         file=of(layout.checkpoint_file, "checkpoint"),
     output:
         model=directory("<results>/sources/models/{checkpoint}"),
+        record="<results>/sources/records/models/{checkpoint}.json",
     log:
         "<results>/logs/sources/fetch_model.{checkpoint}.log",
     benchmark:
@@ -77,4 +80,4 @@ rule fetch_model:
     shell:
         "HF_HUB_OFFLINE=0 python scripts/fetch_model.py --name {wildcards.checkpoint:q}"
         " {params.file} --state {params.state:q} --seed {params.seed} --recipe {params.recipe:q} --code {params.code:q}"
-        " --output {output.model:q} --log {log:q}"
+        " --output {output.model:q} --record {output.record:q} --log {log:q}"

@@ -261,6 +261,7 @@ rule report:
             "<results>/synthesis/{corpus}/card.json", corpus=experiment.written_corpora
         ),
         disagreements=[f"{folder}/disagreements.csv" for folder in layout.evaluations()],
+        fetched=layout.records(),
         templates=expand(
             "rules/report/{name}.j2",
             name=["report.html", "html", "corpus_card", "influence_card"],
@@ -279,12 +280,13 @@ rule report:
         scores=given("--scores", "scores"),
         candidates=given("--candidates", "candidates"),
         cards=given("--cards", "cards"),
+        fetched=given("--fetched", "fetched"),
         code=code_version("report.py"),
     shell:
         "python scripts/report.py --tables {input.tables:q} --run-tables {input.run_tables:q}"
         " --sidecars {input.sidecars:q} --figures {input.figures:q} --funnels {input.funnels:q}"
         " {params.influences} {params.scores} {params.candidates} {params.cards}"
-        " --disagreements {input.disagreements:q}"
+        " {params.fetched} --disagreements {input.disagreements:q}"
         " --recipe {params.recipe:q} --code {params.code:q} --output {output.page:q} --log {log:q}"
 
 

@@ -7,7 +7,7 @@ load as it is.
 import argparse
 from pathlib import Path
 
-from jz3 import program
+from jz3 import io, program
 from jz3.sources import checkpoints
 from jz3.workflow import recipes
 from jz3.workflow.messages import accepts
@@ -24,6 +24,9 @@ def main(options: argparse.Namespace) -> None:
         seed=options.seed,
         state=options.state,
     )
+    if options.record:
+        origin = options.output / checkpoints.ORIGIN
+        io.write_json(options.record, io.read_json(origin) if origin.is_file() else {})
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--name", required=True, help="name of the checkpoint")
     arguments.add_argument("--source", type=Path, help="the GGUF file, for kind gguf")
     arguments.add_argument("--output", required=True, type=Path, help="folder to make")
+    arguments.add_argument("--record", type=Path, help="where it came from (JSON)")
     return arguments
 
 

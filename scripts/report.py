@@ -28,6 +28,7 @@ def main(options: argparse.Namespace) -> None:
         candidate_files=options.candidates,
         card_files=options.cards,
         disagreement_files=options.disagreements,
+        fetched_files=options.fetched,
         configuration=options.recipe,
     )
     write_text(options.output, page)
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--candidates", **several, help="problems that were scored (Parquet)")
     arguments.add_argument("--cards", **several, help="facts of data cards (JSON)")
     arguments.add_argument("--disagreements", **several, help="graders' disagreements (CSV)")
+    arguments.add_argument("--fetched", **several, help="what came from the hub (JSON)")
     arguments.add_argument("--output", type=Path, required=True, help="HTML file")
     return arguments
 

@@ -226,6 +226,7 @@ def program(tmp_path, hub, *args, **changes):
     command = [
         sys.executable, ROOT / "scripts/fetch_dataset.py", "--name", "mine", "--recipe", recipe,
         "--output", tmp_path / "out.parquet", "--log", tmp_path / "log",
+        "--record", tmp_path / "record.json",
     ]  # fmt: skip
     environment = os.environ | {"HF_HUB_OFFLINE": "0"}
     ended = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -256,6 +257,7 @@ def test_a_subset_is_what_its_card_says_at_that_commit(hub, tmp_path):
     assert sorted(origin["hub"]["files"]) == [
         "data/fair/a.jsonl", "data/good/a.jsonl", "data/good/b.jsonl",
     ]  # fmt: skip
+    assert io.read_json(tmp_path / "record.json") == origin["hub"]
     assert "data/bad/a.jsonl" not in hub.fetched()
 
 

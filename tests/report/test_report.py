@@ -227,6 +227,19 @@ def read(page: str) -> Reader:
     return reader
 
 
+def test_what_came_from_the_hub_is_shown_with_its_commit(run, tmp_path):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    texts = {"repository": "me/<i>texts", "revision": "main", "commit": commit, "files": {"a": "1"}}
+    for place, record in (("datasets/texts", texts), ("models/local", {})):
+        write_json(tmp_path / f"{place}.json", record)
+    paths = [tmp_path / "datasets/texts.json", tmp_path / "models/local.json"]
+    page = render(**run, fetched_files=paths)
+    for text in ("From the hub", "datasets.texts", "me/&lt;i&gt;texts", commit, ">main<"):
+        assert text in page
+    assert "models.local" not in page
+    assert "From the hub" not in render(**run)
+
+
 def test_page_asks_nobody_and_runs_nothing(page):
     reader = read(page)
     assert reader.links

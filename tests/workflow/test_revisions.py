@@ -7,6 +7,7 @@ import yaml
 from jz3.io import UserError
 from jz3.workflow import preflight, revisions
 from jz3.workflow.experiment import Experiment
+from jz3.workflow.layout import Layout
 from project import Project
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,17 @@ def test_preflight_says_which_ones():
 
 def test_accepting_them_makes_nothing_again():
     assert paper().identity() == paper(accept=True).identity()
+
+
+def test_the_report_asks_for_the_records_of_what_the_run_is_made_from():
+    found = Layout(paper()).records()
+    folder = "<results>/sources/records"
+    for name in ("datasets/mmiqc", "datasets/math_test", "datasets/corpus_sft", "datasets/corpus_pt_cot",
+                 "models/deepseek_math_7b_rl", "models/mixtral_8x7b", "models/mammoth2_7b_plus"):  # fmt: skip
+        assert f"{folder}/{name}.json" in found
+    assert len(found) == len(set(found))
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    assert Layout(Experiment.model_validate(config)).records() == []  # nothing of the hub
 
 
 def test_a_run_stops_at_its_start_and_a_dry_run_does_not(tmp_path):

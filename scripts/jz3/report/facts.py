@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,24 @@ def makers(sidecars: Sequence[dict[str, Any]]) -> list[list[str]]:
             (sidecar.get("published") or {}).get("sha256", "-")[:16],
         ]
         for sidecar in sidecars
+    ]
+
+
+def fetched(records: Mapping[Path, dict[str, Any]]) -> list[list[str]]:
+    """What came from the hub: entry, repository, commit, and the revision that was asked for.
+
+    Records of what came from elsewhere are empty.
+    """
+    return [
+        [
+            f"{path.parent.name}.{path.stem}",
+            record["repository"],
+            record["commit"],
+            "" if record["revision"] == record["commit"] else record["revision"],
+            str(len(record["files"])),
+        ]
+        for path, record in records.items()
+        if record
     ]
 
 

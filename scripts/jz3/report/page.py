@@ -42,6 +42,7 @@ def render(
     candidate_files: Sequence[Path] = (),
     card_files: Sequence[Path] = (),
     disagreement_files: Sequence[Path] = (),
+    fetched_files: Sequence[Path] = (),
     configuration: dict[str, Any],
 ) -> str:
     """The page as text. Raises UserError where an input is not what the workflow makes."""
@@ -83,6 +84,7 @@ def render(
             ],
             disagreements=_disagreements(disagreement_files),
             origins=[{"name": _label(path), "text": _origin(path)} for path in products],
+            fetched=facts.fetched({path: read_json(path) for path in fetched_files}),
             environment=facts.environment(sidecars),
             packages=_packages(products),
             configuration=yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True),

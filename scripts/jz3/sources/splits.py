@@ -104,10 +104,11 @@ class _Place:
         return sources
 
 
-def fetch(entry: Entry, destination: Path, name: str, origin: Mapping[str, Any]) -> None:
-    """Write the split that `entry` describes as one Parquet file.
+def fetch(entry: Entry, destination: Path, name: str, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the split that `entry` describes as one Parquet file; return where it came from.
 
-    `origin` (see `io.provenance`) gets `hub`: repository, commit, files with their digests.
+    Of a hub that is repository, revision, commit and files with their digests, which `origin` (see
+    `io.provenance`) gets as `hub` too; of a folder nothing.
     Raises UserError for whatever the user can mend.
     """
     place = _Place(entry, f"datasets.{name}")
@@ -128,7 +129,8 @@ def fetch(entry: Entry, destination: Path, name: str, origin: Mapping[str, Any])
             " text."
         )
     schema = pa.schema([rows.schema.field(column) for column in entry["columns"]])
-    added = {"hub": place.repository.record(names)} if place.repository else {}
+    came = place.repository.record(names) if place.repository else {}
+    added = {"hub": came} if came else {}
     written = 0
     with (
         io.table_writer(destination, schema, {**origin, **added}) as write,
@@ -144,6 +146,7 @@ def fetch(entry: Entry, destination: Path, name: str, origin: Mapping[str, Any])
             rest = f' with "{where["contains"]}" in "{where["column"]}"' if where else ""
             raise UserError(f"{place.what}: there are no rows{rest}.")
     program.say(f"{name}: {written:,} of {rows.count:,} rows kept")
+    return came
 
 
 def _read(place: _Place, names: Sequence[str], columns: Sequence[str]) -> _Rows:

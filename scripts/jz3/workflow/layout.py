@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from .entries import GeneratedSplit, InfluentialDistillation, WrittenCorpus
 from .experiment import Cell, Experiment, Product
-from .fetched import GgufCheckpoint
+from .fetched import GgufCheckpoint, HubCheckpoint
 from .settings import Mode
 
 
@@ -96,6 +96,38 @@ class Layout:
     def decontaminated(self) -> list[str]:
         """Test splits that no corpus may contain problems of."""
         return [problems(name, "test") for name in self.experiment.decontaminated]
+
+    def records(self) -> list[str]:
+        """What the hub's part of all tables, figures and funnels is made from, with its commits.
+
+        The records alone: models may be deleted once a run is over, and its report made again.
+        """
+        experiment = self.experiment
+        models = dict.fromkeys(
+            [*experiment.trained_models, *(c.model for c in experiment.all_evaluations)]
+        )
+        wanted = [
+            path for name in experiment.corpus.sources for path in self.collection_files(name)
+        ]
+        for name in models:
+            wanted += [self.model_base(name), *self.pretraining(name), *self.finetuning(name)]
+        wanted += map(self.synthesizer_base, experiment.trained_synthesizers)
+        wanted += map(self.writer, experiment.written_corpora)
+        wanted += map(self.reference_base, experiment.influence)
+        for cell in experiment.all_evaluations:
+            wanted += self.split_files(cell.benchmark, "test")
+        datasets = {fetched_table(name): name for name in experiment.datasets}
+        hub = {n: c for n, c in experiment.checkpoints.items() if isinstance(c, HubCheckpoint)}
+        weights = {checkpoint(name): name for name in hub}
+        folder = "<results>/sources/records"
+        return [
+            *(
+                f"{folder}/datasets/{datasets[p]}.json"
+                for p in dict.fromkeys(wanted)
+                if p in datasets
+            ),
+            *(f"{folder}/models/{weights[p]}.json" for p in dict.fromkeys(wanted) if p in weights),
+        ]
 
     # ------------------------------------------------------------ distillation
 
