@@ -36,7 +36,7 @@ class Project:
     def __init__(self, folder):
         self.folder = folder
         folder.mkdir()
-        for name in [*PARTS, "config.yaml", "config.paper.yaml", "config.workstation.yaml"]:
+        for name in [*PARTS, *(path.name for path in ROOT.glob("config*.yaml"))]:
             source = ROOT / name
             if source.is_symlink():
                 (folder / name).symlink_to(os.readlink(source))

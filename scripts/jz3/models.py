@@ -9,6 +9,8 @@ from .io import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+QUANTISED = "model.gguf"  # in the folder of a checkpoint that llama.cpp runs as it is
+
 
 def require(folder: str | Path) -> None:
     """Raise UserError unless `folder` holds a checkpoint."""

@@ -125,7 +125,7 @@ def test_a_server_killed_at_any_moment_of_its_start_leaves_nothing(tmp_path):
 )
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_vllms_server_answers_and_leaves_nothing(tmp_path, number):
-    model = make_model(tmp_path / "model")
+    model = make_model(tmp_path / "model", hidden_size=128, num_attention_heads=2)
     command = (
         f"{os.environ['JZ3_VLLM_PYTHON']} {ROOT}/scripts/serve_vllm.py --model {{model}}"
         " --port {port} --name tiny --context 128 --together 4 --dtype float32 --eager"

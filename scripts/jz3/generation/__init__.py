@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Settings(TypedDict):
-    """engine: transformers | vllm; batch: sequences; dtype: float32 | bfloat16; threads: torch."""
+    """engine: transformers | vllm | llamacpp; batch: sequences; threads: of torch or llama.cpp.
+
+    dtype: float32 | bfloat16.
+    """
 
     engine: str
     batch: int

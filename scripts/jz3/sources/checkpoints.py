@@ -10,12 +10,14 @@ import fnmatch
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Required, TypedDict
 
-from .. import io, processor, program
+from .. import io, models, processor, program
 from ..corpus import docstrings
 from ..io import UserError
+from . import quantised
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +52,7 @@ class Entry(TypedDict, total=False):
     kind: Required[str]
     dtype: str
     digits: bool
+    quantised: bool
     repository: str
     revision: str
     path: str
@@ -120,6 +123,8 @@ def validate(folder: Path, name: str) -> None:
         raise UserError(f"checkpoint {name}: config.json names no model_type.")
     if not any((folder / file).is_file() for file in _TOKENIZERS):
         raise UserError(f"checkpoint {name}: no tokenizer ({', '.join(_TOKENIZERS)}).")
+    if (folder / models.QUANTISED).is_file():  # quantised
+        return
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         wanted = sorted(set(io.read_json(index)["weight_map"].values()))
@@ -154,6 +159,10 @@ def _from_gguf(gguf: Path, folder: Path, entry: Entry, name: str) -> None:
     with gguf.open("rb") as stream:
         if stream.read(4) != b"GGUF":
             raise UserError(f"checkpoint {name}: {gguf} is not a GGUF file.")
+    if entry.get("quantised"):
+        digits = partial(_split_digits, name=name) if entry.get("digits") else None
+        quantised.keep(gguf, folder, name, digits)
+        return
     dtype = _dtype(entry, name)
     # The file may carry any name (sources are stored by name, without suffix).
     place, file = str(gguf.resolve().parent), gguf.name

@@ -59,7 +59,7 @@ def mistakes(config: dict[str, Any], root: Path) -> list[str]:
         return lines
     experiment = Experiment.model_validate(config)
     lines = [*_references(experiment), *_teacher(experiment), *_tables(experiment)]
-    lines = lines or list(_moments(experiment))
+    lines = lines or [*_moments(experiment), *_quantised(experiment)]
     return (lines or [*_circles(experiment), *_unlike(experiment)]) + _files(experiment, root)
 
 
@@ -127,6 +127,30 @@ def _moments(experiment: Experiment) -> Iterator[str]:
         if experiment.recipe_of(entry).optimizer == "adafactor":
             recipe = entry.reference.recipe
             yield f"recipes.{recipe}.optimizer: influence.{name} needs adamw, and its moments."
+
+
+def _quantised(experiment: Experiment) -> Iterator[str]:
+    """Quantised models that would be trained, and engines that run nothing else."""
+    kept = experiment.quantised
+    trained = {
+        **{f"synthesizers.{n}.base": e.base for n, e in experiment.trained_synthesizers.items()},
+        **{f"models.{n}.base": e.base for n, e in experiment.trained_models.items()},
+        **{
+            f"influence.{n}.reference.base": e.reference.base
+            for n, e in experiment.influence.items()
+        },
+    }
+    for place, base in trained.items():
+        if base in kept:
+            yield f'{place}: "{base}" is quantised, and cannot be trained.'
+    if experiment.compute.generation == "llamacpp":
+        for writer in dict.fromkeys(e.synthesizer for e in experiment.written_corpora.values()):
+            if experiment.synthesizers[writer].start not in kept:
+                text = f"llamacpp cannot run synthesizers.{writer}: not quantised."
+                yield f"compute.generation: {text}"
+        for model in dict.fromkeys(cell.model for cell in experiment.all_evaluations):
+            if experiment.models[model].base not in kept:
+                yield f"compute.generation: llamacpp cannot run models.{model}: not quantised."
 
 
 def _tables(experiment: Experiment) -> Iterator[str]:

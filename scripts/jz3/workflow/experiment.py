@@ -23,7 +23,7 @@ from .entries import (
     TrainedSynthesizer,
     WrittenCorpus,
 )
-from .fetched import Checkpoint, Dataset, Source
+from .fetched import Checkpoint, Dataset, GgufCheckpoint, Source
 from .keys import Entries, Part, key
 from .settings import (
     Compute,
@@ -236,6 +236,19 @@ class Experiment(Part):
             for name, distillation in self.distillation.items()
             if name in seen and distillation.pick == "random" and distillation.mode == entry.mode
         ]
+
+    @property
+    def quantised(self) -> set[str]:
+        """Checkpoints that llama.cpp runs as they are."""
+        return {
+            name
+            for name, entry in self.checkpoints.items()
+            if isinstance(entry, GgufCheckpoint) and entry.quantised
+        }
+
+    def engine_of(self, checkpoint: str) -> str:
+        """The engine that runs what started from a checkpoint."""
+        return "llamacpp" if checkpoint in self.quantised else self.compute.generation
 
     def on_card(self, card: str) -> Self:
         """The same on another entry of `sizing.cards`."""

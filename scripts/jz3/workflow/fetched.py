@@ -82,6 +82,11 @@ class GgufWeights(_Weights):
     digits: bool = key(
         "Restore the tokenizer's split of numbers into single digits, which GGUF loses."
     )
+    quantised: bool | None = key(
+        "Keep the file as it is: the model writes and answers through llama.cpp, in little memory,"
+        " and is not trained. Not given: false, it becomes a plain checkpoint.",
+        default=None,
+    )
 
 
 class HubWeights(_Weights):

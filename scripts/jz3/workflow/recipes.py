@@ -42,7 +42,7 @@ class Numerics(Part):
 class Generation(Numerics):
     """Settings of programs that generate text."""
 
-    engine: Literal["transformers", "vllm"] = key("Engine that runs the model.")
+    engine: Literal["transformers", "vllm", "llamacpp"] = key("Engine that runs the model.")
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
 
 
@@ -386,7 +386,7 @@ class CheckNode(Part):
     disk: Number = key("What the run leaves on the disk.", unit="bytes", ge=0)
     gpu_memory_gb: Number = key("Memory of one GPU.", unit="GB", gt=0)
     dtype: Dtype = key("Number type that jobs compute in.")
-    engine: Literal["transformers", "vllm"] = key("Engine that runs local models.")
+    engine: Literal["transformers", "vllm", "llamacpp"] = key("Engine that runs local models.")
     accept_missing: Several[Protection] | None = key("What a sandbox may lack.", default=None)
 
 

@@ -68,7 +68,10 @@ class Compute(Part):
         "Weights in generation and autocast in training. auto: on processors bfloat16 where they"
         " multiply it in hardware, else float32; on GPUs bfloat16."
     )
-    generation: Literal["transformers", "vllm"] = key("Engine that runs local models.")
+    generation: Literal["transformers", "vllm", "llamacpp"] = key(
+        "Engine that runs local models. Quantised checkpoints run in llamacpp, whatever runs the"
+        " others."
+    )
     batch: int = key("Sequences generated together by the transformers engine.", ge=1)
     gpus: Gpus = key("GPUs per job.", conduct=True)
 

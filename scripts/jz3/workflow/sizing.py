@@ -13,6 +13,7 @@ TRAINING_BYTES = 16  # per parameter: float32 weights, gradients and two moments
 # By optimizer; what Adafactor keeps of a matrix is a row and a column.
 OPTIMIZER_BYTES = {"adamw": TRAINING_BYTES, "adafactor": 8}
 WEIGHT_BYTES = 2  # per parameter of a stored or serving model, bfloat16
+QUANTISED_BYTES = 0.65  # in a GGUF file of four bits (Q4_K_M: 4.85 bits, embeddings more)
 FILLED = 0.75  # share of a GPU's memory for weights and moments; the rest is activations
 GENERATION_FILLED = 0.6  # share for weights; the rest is the cache of keys and values
 CPUS_PER_GPU = 4
@@ -26,7 +27,7 @@ DRAW_BYTES = 3_000  # of host memory per prompt drawn: a passage of 1,000 charac
 # Minutes until an engine computes, beside reading its weights: loading libraries; for vLLM also
 # compiling and capturing graphs (2 to 4 minutes in all are expected on GPUs; 85 to 115 s were
 # measured for a 135M model with vLLM 0.32 on two cores, 2 s with transformers beside the imports).
-START_OF_ENGINE = {"transformers": 0.2, "vllm": 2.5}
+START_OF_ENGINE = {"transformers": 0.2, "vllm": 2.5, "llamacpp": 0.1}
 READ_RATE = 1e9  # bytes of weights read per second
 
 
@@ -85,12 +86,14 @@ def training_gpus(
     )
 
 
-def generation_gpus(sizing: Sizing, billions: float, wanted: int) -> int:
+def generation_gpus(
+    sizing: Sizing, billions: float, wanted: int, held: float = WEIGHT_BYTES
+) -> int:
     """GPUs that share one model in generation: `wanted`, or the power of two that holds it."""
     if not wanted:
         return 0
     room = sizing.gpu_memory_gb * GENERATION_FILLED
-    return max(wanted, 1 << max(0, math.ceil(math.log2(WEIGHT_BYTES * billions / room))))
+    return max(wanted, 1 << max(0, math.ceil(math.log2(held * billions / room))))
 
 
 def nodes_of(sizing: Sizing, gpus: int) -> int:
@@ -109,9 +112,9 @@ def training_memory(sizing: Sizing, billions: float, gpus: int) -> int:
     return int(PROGRAM_MB * processes + 1000 * held * billions)
 
 
-def generation_memory(billions: float) -> int:
+def generation_memory(billions: float, held: float = WEIGHT_BYTES) -> int:
     """Megabytes of host memory of a generation job: the weights, read and held."""
-    return int(PROGRAM_MB + 1000 * 3 * WEIGHT_BYTES * billions)
+    return int(PROGRAM_MB + 1000 * 3 * held * billions)
 
 
 def minutes(work: Work, sizing: Sizing, attempt: int = 1) -> int:
@@ -132,9 +135,9 @@ def memory(work: Work, sizing: Sizing, attempt: int = 1) -> int:
     return int(min(work.memory_mb * (1 + attempt) / 2, NODE_SHARE * sizing.node_memory_gb))
 
 
-def engine_start_hours(engine: str, billions: float) -> float:
+def engine_start_hours(engine: str, billions: float, held: float = WEIGHT_BYTES) -> float:
     """Hours that an engine takes to start: every job of generation starts one."""
-    return START_OF_ENGINE[engine] / 60 + WEIGHT_BYTES * billions * 1e9 / READ_RATE / 3600
+    return START_OF_ENGINE[engine] / 60 + held * billions * 1e9 / READ_RATE / 3600
 
 
 def computing_hours(flop: float, tflops: float, gpus: int) -> float:

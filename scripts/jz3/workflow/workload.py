@@ -16,6 +16,7 @@ from .sizing import (
     NODE_SHARE,
     OPTIMIZER_BYTES,
     PROGRAM_MB,
+    QUANTISED_BYTES,
     WEIGHT_BYTES,
     Work,
     computing_hours,
@@ -102,19 +103,25 @@ def _generation(
     """Requests of generation jobs that read and write `tokens` in all."""
     sizing = experiment.sizing
     billions, active = _size(experiment, checkpoint)
-    gpus = generation_gpus(sizing, billions, experiment.compute.gpus.generate)
+    held, engine = _held(experiment, checkpoint), experiment.engine_of(checkpoint)
+    gpus = generation_gpus(sizing, billions, experiment.compute.gpus.generate, held)
     return {
         "jobs": jobs,
         "gpus": gpus,
-        "memory_mb": generation_memory(billions),
+        "memory_mb": generation_memory(billions, held),
         "tokens": tokens,
         "hours": computing_hours(2 * active * 1e9 * tokens / jobs, sizing.generation_tflops, gpus),
-        "start_hours": engine_start_hours(experiment.compute.generation, billions),
+        "start_hours": engine_start_hours(engine, billions, held),
     }
 
 
 def _weights(experiment: Experiment, checkpoint: str) -> float:
-    return WEIGHT_BYTES * 1e9 * _size(experiment, checkpoint)[0]
+    return _held(experiment, checkpoint) * 1e9 * _size(experiment, checkpoint)[0]
+
+
+def _held(experiment: Experiment, checkpoint: str) -> float:
+    """Bytes per parameter of a stored model."""
+    return QUANTISED_BYTES if checkpoint in experiment.quantised else WEIGHT_BYTES
 
 
 def _fetching(experiment: Experiment) -> Iterator[Work]:
