@@ -11,6 +11,7 @@ single requests even, raise --slots and teacher.concurrency together.
 """
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -55,6 +56,8 @@ def main() -> None:
         sys.exit(f"serve_gguf: {args.model} can not be served on port {args.port}: {error}")
     print(f"serve_gguf: {args.model.name} on {server.listening_address}", flush=True)
     signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    sys.stdout.flush()
+    os._exit(0)  # closing the server may wait for ever
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Project:
     def __init__(self, folder):
         self.folder = folder
         folder.mkdir()
-        for name in [*PARTS, "config.yaml", "config.paper.yaml", "config.workstation.yaml"]:
+        for name in [*PARTS, *(path.name for path in ROOT.glob("config*.yaml"))]:
             source = ROOT / name
             if source.is_symlink():
                 (folder / name).symlink_to(os.readlink(source))
@@ -88,6 +88,8 @@ class Project:
         found = {}
         for path in sorted((self.folder / results).rglob("*")):
             name = path.relative_to(self.folder / results).as_posix()
-            if path.is_file() and not re.match(r"logs|timings|caches|.*state/|.*journal\.sqlite", name):
+            if path.is_file() and not re.match(
+                r"logs|timings|caches|.*state/|.*journal\.sqlite", name
+            ):
                 found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found

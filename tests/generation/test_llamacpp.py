@@ -1,10 +1,8 @@
 """The llamacpp engine: a GGUF file of known weights against the transformers engine."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -19,7 +17,6 @@ from jz3.sources import checkpoints
 from tiny_gguf import make_gguf
 from tiny_model import make_model
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = {"engine": "llamacpp", "batch": 4, "dtype": "float32", "threads": 1}
 SAMPLED = Sampling(1.0, 0.9, 24)
 GREEDY = Sampling(0.0, 1.0, 24)
@@ -132,19 +129,12 @@ def test_a_quantised_model_runs_in_llamacpp_whatever_runs_the_others(quantised, 
         open_engine(plain, SETTINGS)
 
 
-def test_a_damaged_file_is_one_line(quantised, tmp_path):
-    for file in quantised.iterdir():
-        if file.name != "model.gguf":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / "model.gguf").write_bytes((quantised / "model.gguf").read_bytes()[:5000])
-    code = (
-        "import sys; from jz3 import io; from jz3.generation.engines import open_engine\n"
-        f"try: open_engine({str(tmp_path)!r}, {SETTINGS!r})\n"
-        "except io.UserError as error: sys.exit(f'one line: {error}')"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert "one line:" in ended.stderr
-    assert "does not load it" in ended.stderr
+def test_the_server_ends_with_the_engine(quantised):
+    engine = open_engine(quantised, SETTINGS)
+    address = engine.address
+    urllib.request.urlopen(f"{address}/models", timeout=5).close()
+    engine.close()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{address}/models", timeout=5)
+    with pytest.raises(io.UserError, match=r"llama\.cpp's server is gone"):
+        list(engine.generate(requests(1), GREEDY, 1))

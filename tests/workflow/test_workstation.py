@@ -10,8 +10,9 @@ import pytest
 import yaml
 from jz3 import io
 from jz3.workflow import estimate, requests, workload
+from jz3.workflow.checks import mistakes
 from jz3.workflow.experiment import Experiment
-from project import Project
+from project import Project, change
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.workstation.yaml").read_text())
@@ -110,3 +111,34 @@ def test_its_preflight_finds_no_fault_of_the_configuration(tmp_path, workstation
     assert ended.returncode == 0, ended.stderr
     assert "teacher: about 0 dollars, 0 allowed" in ended.stdout
     assert "OPENAI_API_KEY" not in ended.stdout
+
+
+def test_the_authors_quantised_models_are_an_overlay(tmp_path, workstation):
+    project = Project(tmp_path / "project")
+    made = "results/workstation"
+    wanted = [f"{made}/synthesis/released/problems.parquet", f"{made}/tables/released.md"]
+    configuration = ["--configfile", "config.workstation.yaml", "config.gguf.yaml", "--", *wanted]
+    planned = project.planned(configuration=configuration)
+    assert {"fetch_file", "synthesize", "filter_problems", "answer_benchmark"} <= planned
+    assert not {"ask_teacher", "train_synthesizer", "train_model"} & planned
+    merged = json.loads(json.dumps(CONFIG))
+    for section, entries in yaml.safe_load((ROOT / "config.gguf.yaml").read_text()).items():
+        merged[section] |= entries
+    assert mistakes(merged, ROOT) == []
+    experiment = Experiment.model_validate(merged)
+    assert experiment.quantised == {"synthesis_7b_gguf", "released_7b_gguf"}
+    work = workload.plan(experiment)["synthesize", "released"]
+    assert 60 * work.start_hours < 1  # no graphs to capture
+    assert work.memory_mb < 20_000
+    assert workload.plan(experiment)["fetch_model", "released_7b_gguf"].disk < 5e9
+
+
+def test_a_quantised_model_is_not_trained_and_llamacpp_runs_nothing_else():
+    config = change(CONFIG, "compute.generation", "llamacpp")
+    lines = mistakes(config, ROOT)
+    assert "compute.generation: llamacpp cannot run synthesizers.boosted: not quantised." in lines
+    assert "compute.generation: llamacpp cannot run models.base: not quantised." in lines
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = change(config, "checkpoints.smollm2_135m.quantised", True)
+    place = "synthesizers.initial.base"
+    assert f'{place}: "smollm2_135m" is quantised, and cannot be trained.' in mistakes(config, ROOT)

@@ -121,20 +121,20 @@ def _wait_until_ready(
             if "in use" in text.lower() and not last:
                 return False
             raise UserError(
-                f"the teacher's server stopped with status {process.returncode} before it was"
+                f"the model's server stopped with status {process.returncode} before it was"
                 f" ready: {_end(text)} (all of it: {log})"
             )
         for path in ("/health", "/v1/models"):
             try:
                 with opener.open(f"http://127.0.0.1:{port}{path}", timeout=2):
-                    say(f"teacher's server ready after {time.monotonic() - started:.1f} s")
+                    say(f"model's server ready after {time.monotonic() - started:.1f} s")
                     return True
             except (urllib.error.URLError, OSError, ValueError):
                 continue
         time.sleep(0.1)
     text = log.read_text(encoding="utf-8", errors="replace")
     raise UserError(
-        f"the teacher's server was not ready within {seconds:g} s: {_end(text)}"
+        f"the model's server was not ready within {seconds:g} s: {_end(text)}"
         f" (all of it: {log}). Raise teacher.serve.ready_seconds if it only needs longer."
     )
 

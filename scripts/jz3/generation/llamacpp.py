@@ -1,17 +1,27 @@
-"""Generation with llama.cpp, in this process, from a quantised GGUF file (package xllamacpp).
+"""Generation with llama.cpp (package xllamacpp) from a quantised GGUF file.
 
-For a laptop or a small GPU: a 7B model of four bits takes 4 GB. llama.cpp cuts prompts into tokens
-by itself, as the file says; the tokenizer beside it is for chat templates. On a processor requests
-run one after the other: arithmetic, not memory, is the limit there, and each is journalled as it is
-done. On GPUs that the package was built for, `batch` of them run together.
+For a laptop or a small GPU: a 7B model of four bits takes 4 GB. The model is served on the loopback
+interface by a process of its own for as long as the engine lives (serve_gguf.py, as for a local
+teacher): native code that crashes or hangs is then one line, and ends with the job. llama.cpp cuts
+prompts into tokens by itself, as the file says; the tokenizer beside it is for chat templates.
+
+On a processor requests run one after the other: arithmetic, not memory, is the limit there, and
+each is journalled as it is done. On GPUs that the package was built for, `batch` run together.
 """
 
+import contextlib
+import json
+import tempfile
+import urllib.error
+import urllib.request
+import weakref
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import io, models
+from ..distillation.local_server import local_server
 from . import Generated, Request, Sampling, Settings, check_distinct, check_room
 
 if TYPE_CHECKING:
@@ -19,6 +29,11 @@ if TYPE_CHECKING:
 
 _LONGEST = 8192  # tokens of prompt and completion: keys and values of 7B take 1 to 4 GB
 _TOGETHER = 16  # requests on a GPU at most, each with a context of its own
+_READY_SECONDS = 900
+_COMMAND = (
+    "python scripts/serve_gguf.py --model {{model}} --port {{port}} --threads {{threads}}"
+    " --slots {slots} --context {context}"
+)
 
 
 class LlamaCppEngine:
@@ -33,29 +48,22 @@ class LlamaCppEngine:
             ) from None
         self.tokenizer: PreTrainedTokenizerBase = models.open_tokenizer(model_dir)
         self.context = min(_context_of(model_dir), _LONGEST)
-        devices = [device["name"] for device in xllamacpp.get_device_info()]
-        gpu = any(name != "CPU" for name in devices)
+        gpu = any(device["name"] != "CPU" for device in xllamacpp.get_device_info())
         self.slots = min(settings["batch"], _TOGETHER) if gpu else 1
-        params = xllamacpp.CommonParams()
-        params.model.path = str(Path(model_dir) / models.QUANTISED)
-        params.n_parallel = self.slots
-        params.n_ctx = self.context * self.slots
-        params.n_gpu_layers = 999 if gpu else 0
-        params.cpuparams.n_threads = settings["threads"]
-        params.cpuparams_batch.n_threads = settings["threads"]
-        params.cache_idle_slots = False
-        params.cache_ram_mib = 0
-        params.fit_params = False  # it would shrink the context to the memory free just now
-        params.ui = False
-        params.verbosity = 1  # errors, in the job's log
-        try:
-            self.model: Any = xllamacpp.Server(params)
-        except (RuntimeError, OSError):
-            raise io.UserError(
-                f"{params.model.path}: llama.cpp does not load it; the lines above say why."
-            ) from None
-        # A server that is closed before its loop runs waits for ever: see it run.
-        self.model.handle_completions({"prompt": "1", "max_tokens": 1})
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="jz3-llamacpp-"))
+            self.address = stack.enter_context(
+                local_server(
+                    _COMMAND.format(slots=self.slots, context=self.context),
+                    str(Path(model_dir) / models.QUANTISED),
+                    settings["threads"],
+                    _READY_SECONDS,
+                    Path(folder) / "log",
+                )
+            )
+            # never through a proxy
+            self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            self._stop = weakref.finalize(self, stack.pop_all().close)
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
         """As many as run together, ordered by identity."""
@@ -77,8 +85,8 @@ class LlamaCppEngine:
                     waiting.cancel()
 
     def close(self) -> None:
-        """Stop llama.cpp's threads and give its memory back."""
-        self.model = None
+        """Stop the server."""
+        self._stop()
 
     def _one(self, request: Request, sampling: Sampling, seed: int) -> Generated:
         if not request.prompt:
@@ -94,7 +102,7 @@ class LlamaCppEngine:
             "stop": list(sampling.stop),
             "cache_prompt": False,  # what was read before must not decide a last bit
         }
-        answer = self.model.handle_completions(body)
+        answer = self._ask(body)
         if error := answer.get("error"):
             if error.get("type") == "exceed_context_size_error":
                 check_room(request, error["n_prompt_tokens"], self.context)
@@ -107,6 +115,25 @@ class LlamaCppEngine:
             usage["prompt_tokens"],
             usage["completion_tokens"],
         )
+
+    def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        asked = urllib.request.Request(
+            f"{self.address}/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with self.opener.open(asked) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            text = error.read()
+        except OSError as error:
+            raise io.UserError(
+                f"llama.cpp's server is gone ({error}): out of memory? Run again; answers so far"
+                " are kept."
+            ) from None
+        found: dict[str, Any] = json.loads(text)
+        return found
 
     def _prompt(self, prompt: str) -> str:
         """The prompt without the beginning that llama.cpp puts there itself."""
