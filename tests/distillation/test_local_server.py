@@ -90,7 +90,7 @@ def test_what_a_server_started_ends_with_the_job_and_then_the_gpu_is_free(tmp_pa
     command = f"python {tmp_path}/server.py {{port}} {tmp_path}/engine"
     owner, lock = start(tmp_path, command, seconds=600.0 if number else 0.0)
     owner.stdout.readline()
-    assert wait_for(lambda: (tmp_path / "engine").read_text(), 20)
+    assert wait_for(lambda: (tmp_path / "engine").read_text(), 60)
     engine = int((tmp_path / "engine").read_text())
     if number:
         assert not free(lock)
