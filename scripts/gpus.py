@@ -23,11 +23,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from jz3.processes import MEND_SUFFIX, die_with_parent, signal_at_parents_death
 
 LEASE = "JZ3_LEASE"  # in the environment of everything that a lease's program starts
+LOOK_SECONDS = 2  # between two looks at what a program has started
 ASKED_SECONDS = 10  # between asking what a dead program left to end, and ending it
 SAVE_SECONDS = 1800  # between a request to stop and the end; profiles/slurm asks so long before
 # A number, or the (beginning of the) identity of a GPU or of a part of one.
@@ -96,45 +97,77 @@ def lease(count: int) -> tuple[list[str], list[int]]:
 def watch(locks: Sequence[int], mark: str) -> None:
     """Start a process that holds the locks until nobody computes on their devices.
 
-    When this process is gone (it, too, holds them), whatever still runs with its mark in the
-    environment is ended: engines and workers may outlive whoever started them. The watcher is in a
-    session of its own and deaf to signals, so that what ends a job does not end it.
+    When this process is gone (it, too, holds them), what it started and still runs is ended:
+    engines and workers may outlive whoever started them. They are known by the mark in their
+    environment, and by a look every other second at who is below this process: those that give
+    themselves a title lose their environment. The watcher is in a session of its own and deaf to
+    signals, so that what ends a job does not end it.
     """
     parent = os.getpid()
     if os.fork():
         return
-    os.setsid()
-    deaf = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-    signal.pthread_sigmask(signal.SIG_BLOCK, deaf)
-    os.chdir("/")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)
-    edges = [2, *sorted(locks), os.sysconf("SC_OPEN_MAX")]
-    for low, high in itertools.pairwise(edges):  # whoever reads a pipe of ours sees its end
-        os.closerange(low + 1, high)
-    signal_at_parents_death(signal.SIGUSR1)
-    while os.getppid() == parent:
-        signal.sigtimedwait([signal.SIGUSR1], 1)
-    asked = time.monotonic()
     with contextlib.suppress(Exception):  # it must not return into the program
-        while left := marked(mark):
+        os.setsid()
+        deaf = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+        signal.pthread_sigmask(signal.SIG_BLOCK, deaf)
+        os.chdir("/")
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        edges = [2, *sorted(locks), os.sysconf("SC_OPEN_MAX")]
+        for low, high in itertools.pairwise(edges):  # whoever reads a pipe of ours sees its end
+            os.closerange(low + 1, high)
+        signal_at_parents_death(signal.SIGUSR1)
+        seen: set[Process] = set()
+        while os.getppid() == parent:
+            seen = below({parent}, seen)
+            signal.sigtimedwait([signal.SIGUSR1], LOOK_SECONDS)
+        asked = time.monotonic()
+        while seen := below(marked(mark), seen):
             patient = time.monotonic() - asked < ASKED_SECONDS
-            for process in left:
+            for process in seen:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGTERM if patient else signal.SIGKILL)
+                    os.kill(process.pid, signal.SIGTERM if patient else signal.SIGKILL)
             time.sleep(0.2)
     os._exit(0)
 
 
-def marked(mark: str) -> list[int]:
+class Process(NamedTuple):
+    """One process, and no later one of the same number."""
+
+    pid: int
+    started: str
+
+
+def below(roots: set[int], seen: set[Process]) -> set[Process]:
+    """Living processes that descend from the roots or from those seen, which are among them.
+
+    Whoever watches is none of them, nor is the root that it watches.
+    """
+    parents: dict[Process, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            words = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if words[0] not in "ZX":
+                parents[Process(int(folder.name), words[19])] = int(words[1])
+    me, watched = os.getpid(), os.getppid()
+    found = {p for p in parents if p in seen or p.pid in roots}
+    while True:
+        pids = {p.pid for p in found}
+        more = {p for p, parent in parents.items() if parent in pids and p.pid != me} - found
+        if not more:
+            return {p for p in found if p.pid not in (me, watched)}
+        found |= more
+
+
+def marked(mark: str) -> set[int]:
     """Living processes of ours with this mark in the environment that they began with."""
-    found = []
+    found = set()
     wanted = f"{LEASE}={mark}".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or another user's; a zombie's is empty
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
+                found.add(int(folder.name))
     return found
 
 

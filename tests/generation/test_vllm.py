@@ -58,7 +58,7 @@ def surroundings(tmp_path, monkeypatch):
 
     for word in (
         "VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK",
-        "DO_NOT_TRACK", "OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND", *ours.CACHES,
+        "DO_NOT_TRACK", "VLLM_WORKER_MULTIPROC_METHOD", "OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND", *ours.CACHES,
     ):  # fmt: skip
         monkeypatch.setenv(word, "")
         monkeypatch.delenv(word)
@@ -282,6 +282,17 @@ def processes_of(mark):
     return found
 
 
+def parents():
+    """The parent of every living process, by id."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (place / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if words[0] not in "ZX":
+                found[int(place.name)] = int(words[1])
+    return found
+
+
 def is_free(folder):
     for lock in folder.glob("jz3-gpus-*/*.lock"):
         with lock.open() as stream:
@@ -366,7 +377,7 @@ def test_a_shard_killed_at_ten_moments(surroundings, model_dir):
         "PYTHONPATH": str(STAND_IN), "STAND_IN_SECONDS": "0.03",
         "STAND_IN_FINISHED": str(surroundings / "finished"),
     }  # fmt: skip
-    kill_at_ten_moments(surroundings, model_dir, environment, 110, 2, 60)
+    kill_at_ten_moments(surroundings, model_dir, environment, 110, 2, 240)
 
 
 # ---------------------------------------------------------------- the real engine
@@ -425,6 +436,45 @@ def test_too_long_a_prompt_and_then_an_answer(engine):
         list(engine.generate([Request("r", "x" * 256)], GREEDY, 1))
     [answer] = engine.generate([Request("r", "x" * 250)], GREEDY, 1)
     assert answer.completion_tokens <= 6
+
+
+@real
+@pytest.mark.slow
+def test_two_processes_share_the_real_model_and_die_with_us(surroundings, model_dir):
+    """Tensor parallelism on processors: the same texts; kill -9 of the program ends its workers."""
+    program = (
+        "import sys, os, json\n"
+        f"sys.path[:0] = {[str(ROOT / 'scripts'), str(ROOT / 'tests'), str(Path(__file__).parent)]!r}\n"
+        "if __name__ == '__main__':\n"
+        "    from test_vllm import GREEDY, requests, settings\n"
+        "    from jz3.generation.engines import open_engine\n"
+        f"    engine = open_engine({str(model_dir)!r}, settings(tensor_parallel=2))\n"
+        "    made = {g.request_id: g.text for g in engine.generate(requests(12), GREEDY, 5)}\n"
+        "    print('MADE', json.dumps(made), flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    Path(surroundings, "two.py").write_text(program)
+    process = subprocess.Popen(
+        [sys.executable, surroundings / "two.py"],
+        env=os.environ | {"TMPDIR": str(surroundings), "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    said = {}
+    for line in process.stdout:
+        if line.startswith("MADE"):
+            said = json.loads(line[5:])
+            break
+    plain = {"engine": "transformers", "batch": 4, "dtype": "float32", "threads": 1}
+    theirs = by_id(open_engine(model_dir, plain).generate(requests(12), GREEDY, 5))
+    workers = [pid for pid, parent in parents().items() if parent == process.pid]
+    assert len(workers) >= 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while set(workers) & parents().keys():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert said == {name: made.text for name, made in theirs.items()}
 
 
 @real

@@ -30,7 +30,7 @@ from jz3.generation import Request, Sampling, generate_journalled  # noqa: E402
 
 VLLM = {
     "context": 1024, "quantization": "none", "speculative_tokens": 0, "gpu_memory": 0.9,
-    "tensor_parallel": 0, "data_parallel": 1, "prefix_caching": True, "sequences": 256,
+    "tensor_parallel": 0, "data_parallel": 1, "prefix_caching": True,
 }  # fmt: skip
 TOPICS = ("fractions", "a train", "a garden", "primes", "a recipe", "triangles", "a shop", "time")
 WAYS = ("streaming", "batches of 4,096", "transformers")
@@ -105,7 +105,7 @@ def settings(options: argparse.Namespace, engine: str) -> dict:
     """Of an engine, by its name."""
     return {
         "engine": engine, "batch": options.batch, "dtype": options.dtype,
-        "threads": options.threads, "vllm": VLLM,
+        "threads": options.threads, "vllm": {**VLLM, "sequences": options.batch},
     }  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="checkpoint folder")
     parser.add_argument("--answers", type=int, default=192, help="prompts answered")
     parser.add_argument("--tokens", type=int, default=64, help="longest answer")
-    parser.add_argument("--batch", type=int, default=64, help="of the transformers engine")
+    parser.add_argument("--batch", type=int, default=32, help="answered together")
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--dtype", default="bfloat16", help="of weights: bfloat16 or float32")
     parser.add_argument("--only", choices=WAYS, help=argparse.SUPPRESS)

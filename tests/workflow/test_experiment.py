@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jz3 import program
 from jz3.workflow import recipes
 from jz3.workflow.experiment import Cell, Experiment
 from jz3.workflow.layout import Layout
@@ -116,6 +117,16 @@ def test_conduct_is_no_part_of_what_products_are(paper):
     assert other.conduct() != paper.conduct()
 
 
+def test_of_vllm_only_what_can_change_bytes_is_identity(paper):
+    told = recipes.synthesize(paper, "cot").identity()
+    assert told["vllm"].keys() == {"context", "quantization", "speculative_tokens"}
+    assert "caches" not in told
+    config = paper.plain()
+    config["compute"]["generation"] = "transformers"
+    other = Experiment.model_validate(config)
+    assert "vllm" not in recipes.synthesize(other, "cot").identity()  # nothing is made again
+
+
 def test_places_are_identity_where_nothing_else_pins_the_bytes(paper):
     assert recipes.fetch_file(paper, "mawps").identity().keys() == {"sha256", "places"}
     assert recipes.fetch_file(paper, "svamp").identity().keys() == {"sha256"}
@@ -128,12 +139,13 @@ def test_a_recipe_is_what_identity_and_conduct_make_together(paper):
         recipes.fetch_file(paper, "svamp"),
         recipes.fetch_model(paper, "mistral_7b"),
         recipes.answer_benchmark(paper, "jiuzhang_7b", "cot", "gsm8k"),
+        recipes.synthesize(paper, "cot"),
         recipes.execute_solutions(paper),
         recipes.build_table(paper, "main"),
         recipes.prepare_benchmark(paper, "gsm8k", "train"),
         recipes.pick_passages(paper, "high_value_cot"),
     ):
-        both = made.identity() | made.conduct()
+        both = program.joined(made.identity(), made.conduct())
         assert type(made).model_validate(both) == made
     assert "save_steps" not in recipes.train_model(paper, "jiuzhang_7b").identity()
     assert "shots" not in recipes.answer_benchmark(paper, "jiuzhang_7b", "tool", "gsm8k").identity()

@@ -252,6 +252,22 @@ def test_devices_are_free_only_when_all_that_was_started_is_gone(machine, tree, 
     assert ends_before_the_lease(machine, pids)
 
 
+def test_processes_without_their_environment_are_ended_too(machine):
+    """A process that gives itself a title, as vLLM's do, overwrites it; a look has seen them."""
+    program, lines = Path(machine["TMPDIR"], "hold.py"), Path(machine["TMPDIR"], "lines")
+    program.write_text(TREE.replace("str(depth - 1), lines]", "str(depth - 1), lines], env={}"))
+    process = subprocess.Popen(
+        [sys.executable, GPUS, "--gpus", "4", program, "2", lines], env=machine
+    )
+    time.sleep(6)
+    pids = [int(line.split()[1]) for line in lines.read_text().splitlines()]
+    assert len(pids) == 3
+    process.kill()
+    process.wait()
+    assert lives(pids[2])
+    assert ends_before_the_lease(machine, pids)
+
+
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
 def test_the_devices_stay_with_a_program_that_lost_what_it_started(machine, tree, depth, sent):

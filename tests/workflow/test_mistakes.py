@@ -28,6 +28,8 @@ MISTAKES = [
     ({"teacher.serve.source": "qwen"}, 'teacher.serve.source: there is no "qwen" in sources.', "Known: smollm2_135m_gguf"),
     ({"teacher.model": "gpt-5"}, 'teacher.prices: no price for "gpt-5".', "Add its entry."),
     ({"compute.generation": "vlm"}, 'compute.generation: "vlm" is not one of transformers, vllm, llamacpp.', 'mean "vllm"?'),
+    ({"compute.generation": "vllm", "compute.gpus.generate": 4, "compute.vllm.data_parallel": 3}, "compute.vllm.data_parallel: 3 copies cannot share 4 GPU(s)", "evenly."),
+    ({"compute.generation": "vllm", "compute.gpus.generate": 4, "compute.vllm.data_parallel": 2, "compute.vllm.tensor_parallel": 4}, "compute.vllm.tensor_parallel: 2 copies on 4 GPU(s) each are more than", "(4)."),
     ({"corpora.cot.filters": ["duplicates"]}, 'corpora.cot.filters.0: "duplicates" is not one of', 'mean "near_duplicate"?'),
     ({"corpora.cot.unlike": ["tool"]}, "corpora.cot.unlike: is filtered after itself (cot -> tool -> cot)", "take one out."),
     ({"corpora.cot.unlike": ["tol"]}, 'corpora.cot.unlike: there is no "tol" in corpora.', 'mean "tool"?'),

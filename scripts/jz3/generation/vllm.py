@@ -209,6 +209,7 @@ def surround(caches: str | None, threads: int) -> None:
     caches: folder for what it compiles, shared by jobs; None: where it likes.
     """
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # forked threads may be stuck
     for word in ("VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "DO_NOT_TRACK"):
         os.environ[word] = "1"
     # On processors: as many threads as torch has elsewhere, on whichever core is free.
