@@ -1,11 +1,13 @@
 """Checkpoints of a hub: what is taken, at which commit, and what a broken-off download leaves."""
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import fetch_model
 import pytest
 from hub_server import hub, sha256
 from jz3 import io
@@ -41,6 +43,20 @@ def test_only_what_belongs_to_the_checkpoint_is_downloaded(hub, tmp_path):
     shard = "model-00001-of-00002.safetensors"
     assert origin["files"][shard] == sha256(files[shard])
     assert not (tmp_path / "state").exists()
+
+
+def test_the_program_keeps_a_record_beside_the_checkpoint(hub, tmp_path):
+    sha = hub.repo("me/tiny").commit(checkpoint_files())
+    weights = {key: value for key, value in entry().items() if key != "dtype"}
+    record = tmp_path / "records" / "mine.json"
+    fetch_model.main(
+        argparse.Namespace(
+            recipe={"weights": weights, "dtype": "float32"}, name="mine", source=None, seed=0,
+            output=tmp_path / "out", state=tmp_path / "state", record=record,
+        )
+    )  # fmt: skip
+    assert io.read_json(record)["commit"] == sha
+    assert io.read_json(record) == io.read_json(tmp_path / "out" / checkpoints.ORIGIN)
 
 
 def test_a_pinned_commit_is_what_comes_whatever_main_is(hub, tmp_path):
