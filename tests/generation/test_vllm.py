@@ -313,8 +313,8 @@ def wait_for_the_lease(folder):
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
-def kill_at_ten_moments(folder, model_dir, environment, count, copies, seconds):
-    """One shard, killed ten times on its way, one signal after another; then left to finish."""
+def kill_on_its_way(folder, model_dir, environment, count, copies, seconds, moments=10):
+    """One shard, killed again and again, by one signal after another; then left to finish."""
     shard(folder, count)
     mark = f"TMPDIR={folder}".encode()
     environment = {
@@ -323,9 +323,9 @@ def kill_at_ten_moments(folder, model_dir, environment, count, copies, seconds):
     }  # fmt: skip
     journal = folder / "state/completions.jsonl"
     arguments = command(folder, model_dir, folder / "state", folder / "out.parquet", copies)
-    for moment in range(10):
+    for moment in range(moments):
         kept = lines(journal)
-        wanted = count * moment // 11  # the first while it starts
+        wanted = count * moment // (moments + 1)  # the first while it starts
         process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE)
         deadline = time.monotonic() + seconds
         if moment == 0:
@@ -371,13 +371,16 @@ def whole(texts):
             yield text
 
 
-def test_a_shard_killed_at_ten_moments(surroundings, model_dir):
+@pytest.mark.parametrize(
+    ("copies", "moments"), [(1, 3), pytest.param(2, 10, marks=pytest.mark.slow)]
+)
+def test_a_shard_killed_on_its_way(surroundings, model_dir, copies, moments):
     """Two copies, each with two processes that hear no signal: all go before the lease does."""
     environment = {
         "PYTHONPATH": str(STAND_IN), "STAND_IN_SECONDS": "0.03",
         "STAND_IN_FINISHED": str(surroundings / "finished"),
     }  # fmt: skip
-    kill_at_ten_moments(surroundings, model_dir, environment, 110, 2, 240)
+    kill_on_its_way(surroundings, model_dir, environment, 110, copies, 240, moments)
 
 
 # ---------------------------------------------------------------- the real engine
@@ -480,4 +483,4 @@ def test_two_processes_share_the_real_model_and_die_with_us(surroundings, model_
 @real
 @pytest.mark.slow
 def test_a_real_shard_killed_at_ten_moments(surroundings, model_dir):
-    kill_at_ten_moments(surroundings, model_dir, {}, 220, 1, 300)
+    kill_on_its_way(surroundings, model_dir, {}, 220, 1, 300)
