@@ -27,7 +27,7 @@ MISTAKES = [
     ({"influence.main.targets": [{"benchmark": "asdiv", "split": "train", "problems": 1, "by_subject": False}]}, 'influence.main.targets.0.benchmark: benchmark "asdiv" has no train split.', ""),
     ({"teacher.serve.source": "qwen"}, 'teacher.serve.source: there is no "qwen" in sources.', "Known: smollm2_135m_gguf"),
     ({"teacher.model": "gpt-5"}, 'teacher.prices: no price for "gpt-5".', "Add its entry."),
-    ({"compute.generation": "vlm"}, 'compute.generation: "vlm" is not one of transformers, vllm.', 'mean "vllm"?'),
+    ({"compute.generation": "vlm"}, 'compute.generation: "vlm" is not one of transformers, vllm, llamacpp.', 'mean "vllm"?'),
     ({"corpora.cot.filters": ["duplicates"]}, 'corpora.cot.filters.0: "duplicates" is not one of', 'mean "near_duplicate"?'),
     ({"corpora.cot.unlike": ["tool"]}, "corpora.cot.unlike: is filtered after itself (cot -> tool -> cot)", "take one out."),
     ({"corpora.cot.unlike": ["tol"]}, 'corpora.cot.unlike: there is no "tol" in corpora.', 'mean "tool"?'),
