@@ -92,7 +92,16 @@ def imported(path, seen):
 
 
 # Imported only where a job needs them: a local teacher's server, engines, and the base of packages.
-OPTIONAL = {"vllm", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors"}
+OPTIONAL = {
+    "vllm",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "xllamacpp",
+}
 
 
 def test_programs_find_what_they_import():
