@@ -63,6 +63,10 @@ class LlamaCppEngine:
             )
             # never through a proxy
             self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            # Whether it puts a beginning before prompts itself, as the file says: asked once.
+            counted = self._ask({"prompt": "1", "max_tokens": 1})["usage"]["prompt_tokens"]
+            plain = self.tokenizer("1", add_special_tokens=False)["input_ids"]
+            self.begins = counted > len(plain)
             self._stop = weakref.finalize(self, stack.pop_all().close)
 
     def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
@@ -138,7 +142,9 @@ class LlamaCppEngine:
     def _prompt(self, prompt: str) -> str:
         """The prompt without the beginning that llama.cpp puts there itself."""
         begin = self.tokenizer.bos_token
-        return prompt.removeprefix(begin) if isinstance(begin, str) and begin else prompt
+        if self.begins and isinstance(begin, str) and begin:
+            return prompt.removeprefix(begin)
+        return prompt
 
 
 def _context_of(model_dir: str | Path) -> int:
