@@ -92,16 +92,7 @@ def imported(path, seen):
 
 
 # Imported only where a job needs them: a local teacher's server, engines, and the base of packages.
-OPTIONAL = {
-    "vllm",
-    "torch",
-    "transformers",
-    "peft",
-    "accelerate",
-    "tokenizers",
-    "safetensors",
-    "xllamacpp",
-}
+OPTIONAL = {"vllm", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors"}
 
 
 def test_programs_find_what_they_import():
