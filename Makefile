@@ -4,6 +4,7 @@
 # make test-vllm      vLLM's CPU build: its answers, and the tests' workflow in two environments
 # make test-hub       what a hub can do wrong, on one of our own (part of make test)
 # make test-slurm     the workflow on a Slurm cluster made for it here (root and Debian packages)
+# make test-all       all of them, with the slow ones: before a release
 # make environments   what the paper's run needs on GPUs: .venv and, with vLLM, .venv-vllm
 # make lock           resolve envs/*.in into envs/*.lock again
 #
@@ -26,7 +27,7 @@ export GOMP_SPINCOUNT ?= 1000
 TORCH_VERSION := $(shell sed -n 's/^torch==//p' envs/main.in)
 INSTALL := -m pip install --quiet --no-deps --require-hashes
 
-.PHONY: run environments test test-gpu test-hub test-vllm test-slurm lint format lock docs clean
+.PHONY: run environments test test-gpu test-hub test-vllm test-slurm test-all lint format lock docs clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/main.ready
@@ -42,6 +43,8 @@ test-hub: $(VENV)/test.ready
 
 test-vllm: $(VENV)/test.ready
 	@test -e $(VENV_VLLM)/gpu.ready || $(MAKE) --no-print-directory $(VENV_VLLM)/cpu.ready
+	@$(VENV_VLLM)/bin/python -m pip install --quiet $$(sed -n '/^pytest==/p' envs/test.in)
+	HF_HUB_OFFLINE=1 $(VENV_VLLM)/bin/python -m pytest tests/generation/test_vllm.py -m "$(SELECT)"
 	python -m pytest tests/vllm -rs
 
 test-slurm: $(VENV)/test.ready
@@ -49,6 +52,9 @@ test-slurm: $(VENV)/test.ready
 
 test-gpu: $(VENV)/test.ready
 	python -m pytest tests/gpu -rs
+
+test-all: test test-gpu test-vllm
+	$(MAKE) test-slurm SELECT="slow or not slow"
 
 lint: $(VENV)/test.ready
 	ruff check .
