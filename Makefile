@@ -45,7 +45,7 @@ test-vllm: $(VENV)/test.ready
 	@test -e $(VENV_VLLM)/gpu.ready || $(MAKE) --no-print-directory $(VENV_VLLM)/cpu.ready
 	@$(VENV_VLLM)/bin/python -m pip install --quiet $$(sed -n '/^pytest==/p' envs/test.in)
 	HF_HUB_OFFLINE=1 $(VENV_VLLM)/bin/python -m pytest tests/generation/test_vllm.py -m "$(SELECT)"
-	python -m pytest tests/vllm -rs
+	python -m pytest tests/two_environments -rs
 
 test-slurm: $(VENV)/test.ready
 	python -m pytest tests/slurm --durations 0 -m "$(SELECT)"

@@ -81,9 +81,9 @@ class Repository:
                 concurrent.futures.wait(
                     jobs.values(), return_when=concurrent.futures.FIRST_EXCEPTION
                 )
-                for job in jobs.values():
-                    if job.done():
-                        job.result()  # raises what failed first
+                failed = [job.exception() for job in jobs.values() if job.done()]
+                if any(failed):
+                    raise min(filter(None, failed), key=_telling)
                 return {path: job.result() for path, job in jobs.items()}
             finally:
                 stop.set()
@@ -352,6 +352,11 @@ def is_refusal(error: BaseException) -> bool:
     if isinstance(error, errors.HfHubHTTPError):
         return bool(error.response.status_code != 404)
     return isinstance(error, httpx2.TransportError) or _full_disk(error) is not None
+
+
+def _telling(error: BaseException) -> int:
+    """The order in which downloads that failed are told of: some were stopped for another."""
+    return 2 * isinstance(error, concurrent.futures.CancelledError) + isinstance(error, TryAgain)
 
 
 def _may_pass(error: BaseException) -> bool:
