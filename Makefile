@@ -36,7 +36,7 @@ run: $(VENV)/main.ready
 	@test ! -f results/tables/main.md || { cat results/tables/main.md; echo; echo "The report: $(CURDIR)/results/report.html"; }
 
 test: $(VENV)/test.ready
-	python -m pytest -n 2 --dist loadfile
+	python -m pytest -n 2 --dist loadfile -m "$(SELECT)"
 
 test-hub: $(VENV)/test.ready
 	python -m pytest tests/hub
@@ -53,8 +53,8 @@ test-slurm: $(VENV)/test.ready
 test-gpu: $(VENV)/test.ready
 	python -m pytest tests/gpu -rs
 
-test-all: test test-gpu test-vllm
-	$(MAKE) test-slurm SELECT="slow or not slow"
+test-all: SELECT := slow or not slow
+test-all: test test-gpu test-vllm test-slurm
 
 lint: $(VENV)/test.ready
 	ruff check .

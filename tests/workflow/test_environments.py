@@ -132,6 +132,7 @@ def test_locks_are_what_the_package_index_gives(tmp_path):
         assert path.read_text() == (ENVS / path.name).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("uv"), reason="uv knows the wheels of a platform")
 @pytest.mark.parametrize("name", sorted(environments.GLIBC))
 def test_wheels_need_the_c_library_that_we_say(name, tmp_path):

@@ -28,6 +28,11 @@ def machine(tmp_path):
     return {**kept, "CUDA_VISIBLE_DEVICES": "0,1,2,3", "TMPDIR": str(tmp_path)}
 
 
+def slow(value):
+    """A value for `make test SELECT=slow`: each takes the ten seconds that are left to end in."""
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def start(machine, count, *more):
     program = Path(machine["TMPDIR"], "hold.py")
     return subprocess.Popen(
@@ -241,7 +246,7 @@ def ends_before_the_lease(machine, pids, seconds=30):
     return not any(map(lives, pids))
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, *map(slow, (signal.SIGTERM, signal.SIGINT))])
 def test_devices_are_free_only_when_all_that_was_started_is_gone(machine, tree, sent):
     process, pids = tree
     assert process.pid == pids[0]  # signals reach the program itself
@@ -252,6 +257,7 @@ def test_devices_are_free_only_when_all_that_was_started_is_gone(machine, tree, 
     assert ends_before_the_lease(machine, pids)
 
 
+@pytest.mark.slow
 def test_processes_without_their_environment_are_ended_too(machine):
     """A process that gives itself a title, as vLLM's do, overwrites it; a look has seen them."""
     program, lines = Path(machine["TMPDIR"], "hold.py"), Path(machine["TMPDIR"], "lines")
@@ -268,8 +274,8 @@ def test_processes_without_their_environment_are_ended_too(machine):
     assert ends_before_the_lease(machine, pids)
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("depth", [1, slow(2)])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, slow(signal.SIGTERM)])
 def test_the_devices_stay_with_a_program_that_lost_what_it_started(machine, tree, depth, sent):
     process, pids = tree
     os.kill(pids[depth], sent)

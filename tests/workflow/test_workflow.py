@@ -181,6 +181,7 @@ def test_a_changed_grader_regrades_and_executes_but_generates_nothing_by_itself(
     assert all("reason: Input files updated by another job" in job for job in jobs), jobs
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_gives_the_same_products(project):
     overlay = {"results": "results/killed"}
     (project.folder / "killed.yaml").write_text(yaml.safe_dump(overlay))
