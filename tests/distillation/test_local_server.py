@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from leases import is_free
 from tiny_model import make_model
 
 ROOT = Path(__file__).parents[2]
@@ -58,16 +59,7 @@ def start(tmp_path, command, model=""):
         env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
     )  # fmt: skip
     os.close(lock)
-    return owner, folder / "0.lock"
-
-
-def free(lock):
-    with lock.open("r+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+    return owner
 
 
 def lives(process):
@@ -88,11 +80,11 @@ def wait_for(condition, seconds):
 def test_what_a_server_started_ends_with_the_job_and_then_the_gpu_is_free(tmp_path, number):
     (tmp_path / "server.py").write_text(STUBBORN)
     command = f"python {tmp_path}/server.py {{port}} {tmp_path}/engine"
-    owner, lock = start(tmp_path, command)
+    owner = start(tmp_path, command)
     owner.stdout.readline()
     assert wait_for(lambda: (tmp_path / "engine").read_text(), 60)
     engine = int((tmp_path / "engine").read_text())
-    assert not free(lock)
+    assert not is_free(tmp_path)
     if number:
         owner.send_signal(number)
     else:
@@ -100,9 +92,9 @@ def test_what_a_server_started_ends_with_the_job_and_then_the_gpu_is_free(tmp_pa
     owner.wait(40)
     # Never is the lock free while the engine lives.
     deadline = time.monotonic() + 40
-    while not free(lock) and time.monotonic() < deadline:
+    while not is_free(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert free(lock)
+    assert is_free(tmp_path)
     assert not lives(engine)
 
 
@@ -112,11 +104,11 @@ def test_a_server_killed_at_any_moment_of_its_start_leaves_nothing(tmp_path):
     chance = random.Random(13)
     for turn in range(6):
         engine = tmp_path / f"engine-{turn}"
-        owner, lock = start(tmp_path, f"python {tmp_path}/server.py {{port}} {engine}")
+        owner = start(tmp_path, f"python {tmp_path}/server.py {{port}} {engine}")
         time.sleep(chance.uniform(0.05, 0.6))
         owner.kill()
         owner.wait()
-        assert wait_for(lambda lock=lock: free(lock), 40)
+        assert wait_for(lambda: is_free(tmp_path), 40)
         if engine.exists() and (text := engine.read_text()):
             assert not lives(int(text))
 
@@ -133,7 +125,7 @@ def test_vllms_server_answers_and_leaves_nothing(tmp_path, number):
         " --port {port} --name tiny --context 128 --together 4 --dtype float32 --eager"
     )
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    owner, lock = start(tmp_path, command, str(model))
+    owner = start(tmp_path, command, str(model))
     url = owner.stdout.readline().strip()
     body = {"model": "tiny", "prompt": "1 + 1 =", "max_tokens": 4, "temperature": 0}
     request = urllib.request.Request(
@@ -143,6 +135,6 @@ def test_vllms_server_answers_and_leaves_nothing(tmp_path, number):
         assert json.load(answer)["usage"]["prompt_tokens"] == 7
     owner.send_signal(number)
     owner.wait(60)
-    assert wait_for(lambda: free(lock), 60)
+    assert wait_for(lambda: is_free(tmp_path), 60)
     rest = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert str(tmp_path) not in rest

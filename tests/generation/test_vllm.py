@@ -5,7 +5,6 @@ With the CPU build of vLLM (an environment of its own, without Snakemake):
 """
 
 import contextlib
-import fcntl
 import importlib.util
 import json
 import os
@@ -22,6 +21,7 @@ torch = pytest.importorskip("torch")
 from jz3 import io, records  # noqa: E402
 from jz3.generation import Request, Sampling, generate_journalled  # noqa: E402
 from jz3.generation.engines import open_engine  # noqa: E402
+from leases import is_free  # noqa: E402
 from tiny_model import make_model  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -291,16 +291,6 @@ def parents():
             if words[0] not in "ZX":
                 found[int(place.name)] = int(words[1])
     return found
-
-
-def is_free(folder):
-    for lock in folder.glob("jz3-gpus-*/*.lock"):
-        with lock.open() as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-    return True
 
 
 def wait_for_the_lease(folder):

@@ -1,7 +1,6 @@
 """GPU leases and launches, with devices that are only named: locks and environments are real."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from leases import is_free
 
 GPUS = Path(__file__).parents[2] / "scripts" / "gpus.py"
 HOLD = """
@@ -204,17 +204,6 @@ def lives(pid):
         return False
 
 
-def is_free(machine):
-    """Whether no lock of a device is held."""
-    for lock in Path(machine["TMPDIR"]).glob("jz3-gpus-*/*.lock"):
-        with lock.open() as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-    return True
-
-
 @pytest.fixture
 def tree(machine):
     """A leased program that starts one that starts another, by depth from the program down."""
@@ -240,7 +229,7 @@ def tree(machine):
 
 def ends_before_the_lease(machine, pids, seconds=30):
     deadline = time.monotonic() + seconds
-    while not is_free(machine):
+    while not is_free(machine["TMPDIR"]):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     return not any(map(lives, pids))
@@ -252,7 +241,7 @@ def test_devices_are_free_only_when_all_that_was_started_is_gone(machine, tree, 
     assert process.pid == pids[0]  # signals reach the program itself
     process.send_signal(sent)
     process.wait(timeout=10)
-    assert not is_free(machine)
+    assert not is_free(machine["TMPDIR"])
     assert lives(pids[2])
     assert ends_before_the_lease(machine, pids)
 
@@ -281,7 +270,7 @@ def test_the_devices_stay_with_a_program_that_lost_what_it_started(machine, tree
     os.kill(pids[depth], sent)
     time.sleep(0.3)
     assert lives(process.pid)
-    assert not is_free(machine)
+    assert not is_free(machine["TMPDIR"])
     process.kill()
     assert ends_before_the_lease(machine, pids)
 
@@ -306,7 +295,7 @@ def test_the_watcher_is_deaf_and_its_death_frees_nothing(machine, tree):
     os.kill(watching, signal.SIGKILL)
     time.sleep(0.3)
     assert all(map(lives, pids))
-    assert not is_free(machine)
+    assert not is_free(machine["TMPDIR"])
 
 
 def test_a_group_of_processes_killed_at_once_is_cleared_up(machine, tree):
