@@ -21,18 +21,18 @@ def require(folder: str | Path) -> None:
         )
 
 
-def open_model(folder: str | Path, dtype: str, attention: str = "sdpa") -> "PreTrainedModel":
+def open_model(folder: str | Path, dtype: str) -> "PreTrainedModel":
     """The causal language model in `folder`, on the CPU, with its weights in `dtype`.
 
-    attention: as transformers names its implementations. Raises UserError where there is no
-    checkpoint or it does not load, or where this machine has no such type (`processor.check`).
+    Raises UserError where there is no checkpoint or it does not load, or where this machine has no
+    such type (`processor.check`).
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     processor.check(dtype)
     model: PreTrainedModel = _load(
-        AutoModelForCausalLM, folder, dtype=getattr(torch, dtype), attn_implementation=attention
+        AutoModelForCausalLM, folder, dtype=getattr(torch, dtype), attn_implementation="sdpa"
     )
     return model
 

@@ -14,11 +14,15 @@ def pytest_configure(config):
 
 @pytest.fixture
 def figure(request):
-    """`figure("tokens per second", "12,000")` adds a row under the test's name."""
+    """`figure("tokens per second", "12,000")` adds a row under the test's name, and shows it."""
+
+    capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def add(what, value):
         name = request.node.name.removeprefix("test_").replace("_", " ")
         request.config.stash[FIGURES].append((name, what, str(value)))
+        with capture.global_and_fixture_disabled():  # at once: what was paid for is not lost
+            print(f"\n{name}: {what}: {value}", end="", flush=True)
 
     return add
 
@@ -29,7 +33,7 @@ def machine():
     from jz3.workflow import environments
 
     yield "Python", platform.python_version()
-    for package in ("torch", "transformers", "accelerate", "peft", "flash-attn", "trl"):
+    for package in ("torch", "transformers", "accelerate", "peft", "trl"):
         try:
             yield package, importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -4,6 +4,9 @@ No network: models are random, of real shapes. Without a GPU the same tests run 
 processor, so that they are known to work before a GPU is paid for.
 """
 
+import gc
+import importlib.util
+import itertools
 import json
 import os
 import subprocess
@@ -13,10 +16,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import train_shape
 import transformers
 from jz3.generation import Request, Sampling
 from jz3.generation.engines import open_engine
 from jz3.influence import sample_gradients
+from jz3.training import attention
 from jz3.workflow import environments
 from tiny_model import make_model
 
@@ -67,10 +72,10 @@ def utilisation(operations_per_second):
     return f"{operations_per_second / 1e12:.4g} TFLOP/s{share}"
 
 
-def trained(shape, updates, recipe, processes=0, environment=()):
+def trained(shape, updates, recipe, *options, environment=()):
     """What tests/gpu/train_shape.py says of a training, in processes of its own."""
     command = [sys.executable, HERE / "train_shape.py", json.dumps(shape), str(updates)]
-    command += [json.dumps(recipe), "--processes", str(processes)]
+    command += [json.dumps(recipe), *map(str, options)]
     ended = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **dict(environment)}
     )
@@ -81,27 +86,81 @@ def trained(shape, updates, recipe, processes=0, environment=()):
 SMALL = RECIPE | {"length": 64, "dtype": "float32", "global_batch": 4}
 
 
-def test_training_agrees_with_the_processor(figure):
-    here = trained(TINY, 6, SMALL)
-    figure("attention", here["attention"])
+@pytest.fixture
+def clean_gpu():
+    """Nothing of an earlier test is left in the GPU's memory."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def test_training_agrees_with_the_processor(figure, tmp_path):
     if not GPU:
         pytest.skip("there is no GPU to compare with the processor")
+    here = train_shape.measure(train_shape.make_model(TINY, "cpu"), 6, SMALL, tmp_path)
     there = trained(TINY, 6, SMALL, environment={"CUDA_VISIBLE_DEVICES": ""})
     worst = max(abs(a - b) for a, b in zip(here["losses"], there["losses"], strict=True))
     figure("largest difference of a loss, nats", f"{worst:.2g}")
     assert worst < 1e-4  # TF32 is off: float32 is float32
 
 
-def test_training_speed_of_1b(figure):
+def test_attention_of_packed_documents(figure):
+    """One call of the kernel for all documents: the same numbers, and how much sooner."""
+    device = torch.device("cuda" if GPU else "cpu")
+    torch.manual_seed(0)
+    heads, size, tokens = (32, 128, 4096) if GPU else (4, 16, 256)
+    shapes = [(1, heads, tokens, size), *[(1, heads // 4, tokens, size)] * 2]
+    parts = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+    cuts = sorted({0, tokens, *torch.randint(1, tokens, (15,)).tolist()})
+    positions = torch.cat([torch.arange(b - a) for a, b in itertools.pairwise(cuts)])
+    positions = positions[None].to(device)
+    module = torch.nn.Module()
+
+    def attended(dtype):
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            out, _ = attention.document_attention(module, *parts, None, position_ids=positions)
+        gradients = torch.autograd.grad(out.float().square().mean() * tokens, parts)
+        return [out.float(), *gradients]
+
+    def milliseconds(call):
+        call(), call()
+        torch.cuda.synchronize()
+        began = time.monotonic()
+        for _ in range(20):
+            call()
+        torch.cuda.synchronize()
+        return (time.monotonic() - began) / 20 * 1e3
+
+    exact, rough = attended(torch.float32), attended(torch.bfloat16)
+    worst = max((a - b).norm().item() / a.norm().item() for a, b in zip(exact, rough, strict=True))
+    figure("relative difference of bfloat16, with gradients", f"{worst:.2g}")
+    assert worst < 2e-2
+    figure("computed by", attention.kernel(device, torch.bfloat16))
+    if GPU:
+        fast = milliseconds(lambda: attended(torch.bfloat16))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "_has_flash_attention", lambda *_: False)
+            slow = milliseconds(lambda: attended(torch.bfloat16))
+        figure(f"ms for {len(cuts) - 1} documents, forward and back", f"{fast:.2f}")
+        figure("ms with a call for each document", f"{slow:.2f}")
+
+
+def test_training_speed_of_1b(figure, tmp_path, clean_gpu):
     shape, recipe = (ONE_B, RECIPE) if GPU else (TINY, SMALL)
-    made = trained(shape, 6, recipe)
+    made = train_shape.measure(train_shape.make_model(shape), 6, recipe, tmp_path)
     operations = 6 * made["parameters"] * made["tokens_per_second"]
+    figure("attention", made["attention"])
     figure("parameters", f"{made['parameters'] / 1e9:.3g} billion")
     figure("tokens per second", f"{made['tokens_per_second']:,.0f}")
     figure("6 x parameters x tokens", utilisation(operations))
     if GPU:
         figure("peak memory, bytes per parameter", f"{made['peak_bytes'] / made['parameters']:.1f}")
         assert made["peak_bytes"] > 16 * made["parameters"]
+    if not importlib.util.find_spec("trl"):
+        pytest.skip("trl is not installed: no peer")
+    gc.collect()
+    torch.cuda.empty_cache()
+    theirs = train_shape.measure_trl(train_shape.make_model(shape), 6, recipe, tmp_path)
+    figure("trl's tokens per second", f"{theirs['tokens_per_second']:,.0f}")
 
 
 def test_sharded_training_agrees_with_one_process(figure):
@@ -111,7 +170,7 @@ def test_sharded_training_agrees_with_one_process(figure):
         pytest.skip("one GPU: sharding takes two")
     shape = ONE_B if GPU else TINY
     recipe = SMALL | {"global_batch": 4 * world, "length": 512 if GPU else 64}
-    whole, parts = trained(shape, 3, recipe), trained(shape, 3, recipe, processes=world)
+    whole, parts = trained(shape, 3, recipe), trained(shape, 3, recipe, "--processes", world)
     assert parts["processes"] == world
     assert parts["losses"] == pytest.approx(whole["losses"], abs=1e-3)
     figure("processes", world)
@@ -167,7 +226,7 @@ torch.save({{k: v.cpu() for k, v in model.state_dict().items()}}, sys.argv[3] + 
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
 
 
-def test_gradients_of_single_samples_at_7b(figure):
+def test_gradients_of_single_samples_at_7b(figure, clean_gpu):
     shape, dtype = (SEVEN_B, torch.bfloat16) if GPU else (TINY, torch.float32)
     device = "cuda" if GPU else "cpu"
     if GPU and torch.cuda.get_device_properties(0).total_memory < 40e9:

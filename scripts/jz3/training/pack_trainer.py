@@ -93,7 +93,8 @@ class PackTrainer(transformers.Trainer):
                 adam_epsilon=1e-8,
                 fsdp=gpu and world > 1,  # type: ignore[arg-type]  # True is taken: full shards
                 fsdp_config=sharded if gpu and world > 1 else None,
-                activation_checkpointing=recipe.gradient_checkpointing and not (gpu and world > 1),
+                # The name that transformers 5.17 to 5.23 all know.
+                gradient_checkpointing=recipe.gradient_checkpointing and not (gpu and world > 1),
                 logging_steps=1,
                 logging_nan_inf_filter=False,
                 save_strategy="no",  # our callback decides, so as not to save what is finished
@@ -120,11 +121,11 @@ class PackTrainer(transformers.Trainer):
             for key in ("input_ids", "labels", "positions")
         }
         # What a token predicts is the label of the next one; a document's first label is none.
-        targets = torch.nn.functional.pad(row["labels"][:, 1:], (0, 1), value=IGNORED)
+        targets = torch.nn.functional.pad(row["labels"][0, 1:], (0, 1), value=IGNORED)
         return {
             "input_ids": row["input_ids"],
             "position_ids": row["positions"],
-            "keep": targets != IGNORED,
+            "keep": (targets != IGNORED).nonzero().flatten(),
             "targets": targets[targets != IGNORED],
             "tokens": torch.tensor(sum(len(r["input_ids"]) for r in rows if r is not _EMPTY)),
         }
@@ -164,7 +165,7 @@ class PackTrainer(transformers.Trainer):
             use_cache=False,  # with a cache the model would not look for document boundaries
             **options,
         )
-        logits = outputs.logits if self.head_on_labels else outputs.logits[inputs["keep"]]
+        logits = outputs.logits[0] if self.head_on_labels else outputs.logits[0, inputs["keep"]]
         loss = torch.nn.functional.cross_entropy(logits.float(), inputs["targets"], reduction="sum")
         # Processes are averaged by the gradient reduction: undo the mean for a sum over tokens.
         loss = loss * (self.accelerator.num_processes / num_items_in_batch)

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 import transformers
 from accelerate import PartialState
-from transformers.utils import import_utils
 
 from .. import io, models, processor
 from ..program import Progress, say, work_key
@@ -35,15 +34,14 @@ ONE_REQUEST_SECONDS = 5  # signals closer together than this are one request to 
 
 
 def load_model(folder: str | Path) -> Any:
-    """Load a checkpoint for training: float32 weights, and flash attention where it can run.
+    """Load a checkpoint for training, with float32 weights.
 
     Of several processes on GPUs the first reads the weights; the others get their shards from it.
     """
     if torch.cuda.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         os.environ.update(ACCELERATE_USE_FSDP="true", FSDP_CPU_RAM_EFFICIENT_LOADING="true")
-    flash = torch.cuda.is_available() and import_utils.is_flash_attn_2_available()
     with quiet():
-        return models.open_model(folder, "float32", "flash_attention_2" if flash else "sdpa")
+        return models.open_model(folder, "float32")
 
 
 def _processes() -> PartialState:
@@ -120,6 +118,9 @@ def train(
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
         stack.enter_context(attention.per_document(core, settings.length))
         trainer = PackTrainer(model, packs, settings, seed, state, on_epoch_end, what, gpu, world)
+        if gpu and trainer.is_world_process_zero():
+            computed = attention.kernel(trainer.args.device, getattr(torch, settings.dtype))
+            say(f"{what}: {world} GPUs; attention by {computed}.")
         stopping = stack.enter_context(_signals(trainer))
         if trainer.is_world_process_zero():
             bar = Progress(trainer.total_tokens, what, "token", done=trainer.tokens)
