@@ -1,7 +1,8 @@
 # Models answer benchmarks; answers are graded twice (paper, section 4).
 #
 # Reads:  evaluation, execution, models, benchmarks, tables; test splits; model checkpoints
-# Writes: <results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet
+# Writes: <results>/evaluation/{model}/{mode}/state/generated.json   with vLLM: journals are full
+#         <results>/evaluation/{model}/{mode}/{benchmark}/answers.parquet
 #         <results>/evaluation/{model}/{mode}/{benchmark}/grades.parquet
 #         <results>/evaluation/{model}/{mode}/{benchmark}/disagreements.csv   strict against released
 #         <results>/tables/disagreements.csv   all of them
@@ -11,9 +12,51 @@ localrules:
     list_disagreements,
 
 
+rule generate_answers:
+    """Generate a model's answers to all benchmarks, where an engine takes minutes to start."""
+    input:
+        problems=of(layout.asked_problems, "model", "mode"),
+        model=of(layout.model, "model"),
+        shots=of(layout.asked_shots, "model", "mode"),
+    output:
+        mark=ensure(
+            "<results>/evaluation/{model}/{mode}/state/generated.json", non_empty=True
+        ),
+    log:
+        "<results>/logs/evaluation/generate_answers.{model}.{mode}.log",
+    benchmark:
+        "<results>/timings/evaluation/generate_answers.{model}.{mode}.tsv"
+    conda:
+        f"../envs/{GENERATION_STACK}.yaml"
+    container:
+        f"envs/{GENERATION_STACK}.sif"
+    threads: experiment.compute.threads
+    resources:
+        **asked("generate_answers", "{model}/{mode}", experiment.compute.threads),
+        environment=WITH_ENGINE,
+        conduct=conduct(recipes.generate_answers, "model", "mode"),
+    params:
+        recipe=recipe(recipes.generate_answers, "model", "mode"),
+        code=code_version("generate_answers.py"),
+        reader=code_version("answer_benchmark.py"),
+        seed=experiment.seed,
+        shots=of(layout.shots_arguments, "model", "mode"),
+        states=of(layout.states_arguments, "model", "mode"),
+    shell:
+        "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
+        " scripts/generate_answers.py"
+        " --benchmarks {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
+        " --shots {params.shots:q} --states {params.states:q} --seed {params.seed}"
+        " --reader {params.reader:q}"
+        " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
+        " --output {output.mark:q} --log {log:q}"
+
+
 rule answer_benchmark:
     """Let a model answer a benchmark's test split."""
     input:
+        generated=ancient(of(layout.generated, "model", "mode")),
         problems="<results>/benchmarks/{benchmark}/test.parquet",
         model=of(layout.model, "model"),
         shots=of(layout.shots, "model", "mode", "benchmark"),
@@ -45,12 +88,13 @@ rule answer_benchmark:
         seed=experiment.seed,
         state=in_results("evaluation/{model}/{mode}/{benchmark}/state"),
         shots=given("--shots", "shots"),
+        generated=given("--generated", "generated"),
     shell:
         "{resources.environment}; exec python scripts/gpus.py --gpus {resources.gpu}"
         " --nodes {resources.nodes}"
         " scripts/answer_benchmark.py"
         " --benchmark {input.problems:q} --model {input.model:q} --mode {wildcards.mode:q}"
-        " {params.shots} --state {params.state:q} --seed {params.seed}"
+        " {params.shots} {params.generated} --state {params.state:q} --seed {params.seed}"
         " --recipe {params.recipe:q} --conduct {resources.conduct:q} --code {params.code:q}"
         " --output {output.answers:q} --log {log:q}"
 

@@ -69,6 +69,26 @@ def test_a_second_run_does_nothing(both):
     assert "Nothing to be done" in ended.stdout
 
 
+def test_of_a_models_benchmarks_only_the_new_one_is_answered(both):
+    """And by a job with the engine, before which the others' journals lie."""
+    more = {
+        "benchmarks": {
+            "more": {
+                "licence": "ours",
+                "decontaminate": False,
+                "splits": {"test": {"generator": "word_problems", "problems": 5}},
+            }
+        },
+        "tables": {"main": {"benchmarks": ["word_problems", "more"]}},
+    }
+    output = both[1].run("--dry-run", overlay=overlay("vllm") | more).stdout
+    jobs = re.findall(r"^rule answer_benchmark:\n(?: .*\n)*", output, flags=re.MULTILINE)
+    assert jobs
+    assert all("benchmark=more" in job for job in jobs)
+    assert len(re.findall(r"^rule generate_answers:", output, flags=re.MULTILINE)) == len(jobs)
+    assert "rule train_model:" not in output
+
+
 def test_no_process_is_left(both):
     mine = str(both[1].folder).encode()
     for folder in Path("/proc").glob("[0-9]*"):

@@ -109,7 +109,8 @@ def test_programs_find_what_they_import():
                 assert re.search(r"\.\./envs/(main|\{\w+_STACK\}|\{node_request)", body), body
                 pairs |= {(stack, program[1]) for stack in stacks}
     assert {program for stack, program in pairs if stack == "vllm"} == {
-        "answer_benchmark", "ask_teacher", "check_node", "synthesize", "synthesize_candidates"
+        "answer_benchmark", "ask_teacher", "check_node", "generate_answers", "synthesize",
+        "synthesize_candidates",
     }  # fmt: skip
     assert len(pairs) > 20
     for stack, program in sorted(pairs):
@@ -228,8 +229,10 @@ TARGET = "results/tests/evaluation/base/cot/word_problems/answers.parquet"
 def test_generation_with_vllm_runs_in_the_environment_beside(project):
     commands = project.run(TARGET, "-n", "-p", overlay={"compute": {"generation": "vllm"}}).stdout
     path = f"export PATH={sys.prefix}-vllm/bin:$PATH; exec python scripts/gpus.py"
-    assert commands.count(path) == 1
-    assert "scripts/answer_benchmark.py" in commands.split(path)[1]
+    generate, answer = commands.split(path)[1:]
+    assert "scripts/generate_answers.py" in generate
+    assert "scripts/answer_benchmark.py" in answer
+    assert "--generated results/tests/evaluation/base/cot/state/generated.json" in answer
     assert "-vllm" not in project.run(TARGET, "-n", "-p").stdout
 
 

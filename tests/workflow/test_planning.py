@@ -54,20 +54,23 @@ def test_the_papers_estimate_holds_every_stage_and_agrees_with_the_plan(paper):
 def test_starts_of_engines_count_as_gpu_hours_and_have_a_column(paper):
     works = list(workload.plan(paper).values())
     writing = [w for w in works if w.rule in ("synthesize", "synthesize_candidates")]
-    answering = [w for w in works if w.rule == "answer_benchmark"]
+    answering = [w for w in works if w.rule == "generate_answers"]
     assert {w for w in works if w.start_hours} == {*writing, *answering}
-    # A start per shard and per benchmark of a model and mode, as the rules are cut.
+    # A start per shard, and per model and mode whatever the number of benchmarks.
     shards = sum(entry.shards for entry in paper.written_corpora.values())
     assert sum(w.jobs for w in writing) == shards + len(paper.makers("candidates")) == 1802
-    assert len(answering) == len(paper.all_evaluations) == 122
+    assert len(answering) == len({(c.model, c.mode) for c in paper.all_evaluations}) == 20
+    written = [w for w in works if w.rule == "answer_benchmark"]
+    assert len(written) == len(paper.all_evaluations) == 122
+    assert not any(w.gpus or w.tokens for w in written)
     for work in (*writing, *answering):
         assert 2 <= 60 * work.start_hours <= 4.5
         assert work.gpu_hours == pytest.approx(work.jobs * work.gpus * work.whole_hours)
     lost = estimate.starts(works)
-    assert 80 < lost < 120
+    assert 80 < lost < 90
     assert lost == pytest.approx(sum(w.jobs * w.gpus * w.start_hours for w in works))
     notes = "\n".join(estimate.notes(paper, works))
-    assert f"Starts: 1,924 engines, one per job; {lost:,.1f} GPU-hours of the above." in notes
+    assert f"Starts: 1,822 engines, one per job; {lost:,.1f} GPU-hours of the above." in notes
     column = estimate.COLUMNS.index("of starts")
     row = next(row for row in estimate.rows(works, paper.sizing) if row[1] == "synthesize cot")
     assert row[column] == estimate.hours(1000 * writing[0].start_hours) == "45.5"

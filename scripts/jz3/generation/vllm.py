@@ -45,7 +45,47 @@ CACHES = {
 }
 
 
-class VllmEngine:
+class _Prompts:
+    """What there is to a model without its weights."""
+
+    def __init__(self, model_dir: str | Path, own: VllmSettings):
+        from transformers import AutoConfig
+
+        self.tokenizer: PreTrainedTokenizerBase = models.open_tokenizer(model_dir)
+        configuration = AutoConfig.from_pretrained(model_dir).get_text_config()
+        longest = getattr(configuration, "max_position_embeddings", None) or 2**31
+        self.context = min(longest, own["context"] or longest)
+
+    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
+        """Each request alone, those of a common beginning one after another."""
+        return [[r] for r in sorted(requests, key=lambda r: (r.prompt, r.request_id))]
+
+
+class Journalled(_Prompts):
+    """The engine once its work is done: it starts nothing, and needs no GPU.
+
+    Raises UserError for a request that is in no journal. mark: what says that all are.
+    """
+
+    def __init__(self, model_dir: str | Path, own: VllmSettings, mark: str | Path):
+        super().__init__(model_dir, own)
+        self._mark = mark
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, seed: int
+    ) -> Generator[Generated]:
+        """Refuse: nothing should be left to generate."""
+        raise io.UserError(
+            f"{len(requests)} completions are not in the journals, though {self._mark} says so."
+            " Delete that file and run again: a job with the engine will make them."
+        )
+        yield  # a generator, as engines are
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class VllmEngine(_Prompts):
     """See `Engine`. vLLM starts with the first request, after all prompts were looked at."""
 
     def __init__(self, model_dir: str | Path, settings: Settings):
@@ -57,20 +97,11 @@ class VllmEngine:
                 'compute.generation is "vllm", which is not installed here: `make environments`'
                 ' installs it (docs/cluster.md), or choose "transformers".'
             ) from None
-        from transformers import AutoConfig
-
+        super().__init__(model_dir, settings["vllm"])
         self._vllm = vllm
         self._folder, self._settings = str(model_dir), settings
         self._own: VllmSettings = settings["vllm"]
         self._engine: Any = None
-        self.tokenizer: PreTrainedTokenizerBase = models.open_tokenizer(model_dir)
-        configuration = AutoConfig.from_pretrained(model_dir).get_text_config()
-        longest = getattr(configuration, "max_position_embeddings", None) or 2**31
-        self.context = min(longest, self._own["context"] or longest)
-
-    def batches(self, requests: Sequence[Request]) -> list[list[Request]]:
-        """Each request alone, those of a common beginning one after another."""
-        return [[r] for r in sorted(requests, key=lambda r: (r.prompt, r.request_id))]
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, seed: int

@@ -297,6 +297,15 @@ class Experiment(Part):
         """What any table needs, each once."""
         return list(dict.fromkeys(c for table in self.tables for c in self.evaluations(table)))
 
+    def benchmarks_of(self, model: str, mode: Mode) -> list[str]:
+        """What a model answers in a mode, in the order of names."""
+        cells = self.all_evaluations
+        return sorted(c.benchmark for c in cells if (c.model, c.mode) == (model, mode))
+
+    def generates_together(self, model: str) -> bool:
+        """Whether one job generates a model's answers to all benchmarks: vLLM starts slowly."""
+        return self.engine_of(self.models[model].base) == "vllm"
+
     # ------------------------------------------------------------ tables
 
     def subsets(self, table: str) -> list[str]:

@@ -84,7 +84,7 @@ class Part(BaseModel):
         for name, value, conduct in self._keys():
             if conduct:
                 found[name] = _plain(value, lambda part: part.plain())
-            elif isinstance(value, Part) and (within := value.conduct()):
+            elif within := _conduct(value):
                 found[name] = within
         return found
 
@@ -106,6 +106,14 @@ def _plain(value: Any, of_part: Callable[[Part], dict[str, Any]]) -> Any:
     if isinstance(value, tuple):
         return [_plain(item, of_part) for item in value]
     return value
+
+
+def _conduct(value: Any) -> dict[str, Any]:
+    if isinstance(value, Part):
+        return value.conduct()
+    if isinstance(value, Mapping):
+        return {name: within for name, item in value.items() if (within := _conduct(item))}
+    return {}
 
 
 def has(word: str, then: str, otherwise: str) -> Callable[[Any], str]:

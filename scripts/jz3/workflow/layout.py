@@ -280,6 +280,32 @@ class Layout:
         shown = self.experiment.shots(Cell(model, mode, benchmark))
         return [entry.file] if shown and entry else []
 
+    def asked_problems(self, model: str, mode: Mode) -> list[str]:
+        """Test splits that a model answers in a mode, in the order of the benchmarks' names."""
+        return [problems(b, "test") for b in self.experiment.benchmarks_of(model, mode)]
+
+    def asked_shots(self, model: str, mode: Mode) -> list[str]:
+        """Files of the worked examples of those benchmarks, each once."""
+        benchmarks = self.experiment.benchmarks_of(model, mode)
+        files = (path for b in benchmarks for path in self.shots(model, mode, b))
+        return list(dict.fromkeys(files))
+
+    def shots_arguments(self, model: str, mode: Mode) -> list[str]:
+        """For generate_answers.py, benchmark by benchmark: the examples' file, or -."""
+        benchmarks = self.experiment.benchmarks_of(model, mode)
+        return [next(iter(self.shots(model, mode, b)), "-") for b in benchmarks]
+
+    def states_arguments(self, model: str, mode: Mode) -> list[str]:
+        """For generate_answers.py, benchmark by benchmark: the journals of answer_benchmark.py."""
+        folder = f"{self.experiment.results}/evaluation/{model}/{mode}"
+        return [f"{folder}/{b}/state" for b in self.experiment.benchmarks_of(model, mode)]
+
+    def generated(self, model: str, mode: Mode) -> list[str]:
+        """The mark of a model's generated answers, where one job generates them all."""
+        if not self.experiment.generates_together(model):
+            return []
+        return [f"<results>/evaluation/{model}/{mode}/state/generated.json"]
+
     def evaluations(self, table: str | None = None) -> list[str]:
         """Folders of the evaluations that a table needs, models in row order; or of all tables."""
         experiment = self.experiment

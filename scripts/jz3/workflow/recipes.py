@@ -348,6 +348,12 @@ class AnswerBenchmark(Generation):
     execution: Limits | None = key("tool: limits of programs.", default=None)
 
 
+class GenerateAnswers(Part):
+    """generate_answers.py"""
+
+    benchmarks: dict[str, AnswerBenchmark] = key("What answer_benchmark.py is told, by benchmark.")
+
+
 class Row(Part):
     """What a table is told of a model."""
 
@@ -417,6 +423,16 @@ def answer_benchmark(
     else:
         own |= {"tool_rounds": None, "shots": experiment.shots(Cell(model, mode, benchmark))}
     return _taken(AnswerBenchmark, settings, **experiment.generation(), **own)
+
+
+def generate_answers(experiment: Experiment, model: str, mode: Mode) -> GenerateAnswers:
+    """What decides a model's answers to all its benchmarks of a mode."""
+    return GenerateAnswers(
+        benchmarks={
+            benchmark: answer_benchmark(experiment, model, mode, benchmark)
+            for benchmark in experiment.benchmarks_of(model, mode)
+        }
+    )
 
 
 def build_table(experiment: Experiment, table: str) -> BuildTable:

@@ -149,7 +149,7 @@ def need(experiment: Experiment, work: Work) -> Need | None:
     elif work.rule == "synthesize_candidates" and influence:
         base = experiment.synthesizers[influence.synthesizer].start
         length = sum(workload.lengths(experiment, influence.mode))
-    elif work.rule == "answer_benchmark":
+    elif work.rule in ("generate_answers", "answer_benchmark"):
         base = experiment.models[name].base
         length = workload.QUESTION_TOKENS + experiment.evaluation.max_new_tokens
     elif work.gpus and influence:

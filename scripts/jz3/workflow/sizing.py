@@ -113,8 +113,13 @@ def training_memory(sizing: Sizing, billions: float, gpus: int) -> int:
 
 
 def generation_memory(billions: float, held: float = WEIGHT_BYTES) -> int:
-    """Megabytes of host memory of a generation job: the weights, read and held."""
+    """Megabytes of host memory of a job that reads a model on the host: read, and held."""
     return int(PROGRAM_MB + 1000 * 3 * held * billions)
+
+
+def mapped_memory(billions: float, gpus: int, held: float = WEIGHT_BYTES) -> int:
+    """Megabytes of host memory of vLLM on GPUs: a process for each, the files mapped once."""
+    return int(PROGRAM_MB * gpus + 1000 * held * billions)
 
 
 def minutes(work: Work, sizing: Sizing, attempt: int = 1) -> int:

@@ -5,6 +5,7 @@ is announced is what is asked for. The configuration's `sizing` says how long te
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from .. import io
@@ -24,6 +25,7 @@ from .sizing import (
     engine_start_hours,
     generation_gpus,
     generation_memory,
+    mapped_memory,
     nodes_of,
     training_gpus,
     training_memory,
@@ -38,6 +40,7 @@ PACK_RATE = 300_000.0  # tokens packed per second (530,000 measured on two cores
 ROW_BYTES = 4  # per token of a stored text, compressed
 QUESTION_TOKENS = 100  # of a benchmark problem
 STATES = 2  # of a training kept at once
+JOURNAL_HOURS = 0.02  # of a job that reads one benchmark's answers from its journals
 
 
 def plan(experiment: Experiment) -> dict[tuple[str, str], Work]:
@@ -109,7 +112,11 @@ def _generation(
     return {
         "jobs": jobs,
         "gpus": gpus,
-        "memory_mb": generation_memory(billions, held),
+        "memory_mb": (
+            mapped_memory(billions, gpus, held)
+            if gpus and engine == "vllm"
+            else generation_memory(billions, held)
+        ),
         "tokens": tokens,
         "hours": computing_hours(2 * active * 1e9 * tokens / jobs, sizing.generation_tflops, gpus),
         "start_hours": engine_start_hours(engine, billions, held),
@@ -174,7 +181,7 @@ def _served(experiment: Experiment, tokens: float) -> dict[str, Any]:
     speed = experiment.sizing.generation_tflops
     return {
         "gpus": gpus,
-        "memory_mb": SERVER_MB + generation_memory(billions),
+        "memory_mb": SERVER_MB + mapped_memory(billions, gpus),
         "hours": computing_hours(2 * active * 1e9 * tokens, speed, gpus),
         "start_hours": engine_start_hours("vllm", billions),
     }
@@ -343,19 +350,33 @@ def _students(experiment: Experiment) -> Iterator[Work]:
 
 
 def _evaluation(experiment: Experiment) -> Iterator[Work]:
+    cells = sorted(experiment.all_evaluations)
+    for (model, mode), own in groupby(cells, key=lambda cell: (cell.model, cell.mode)):
+        base, benchmarks = experiment.models[model].base, [cell.benchmark for cell in own]
+        if together := experiment.generates_together(model):
+            tokens = sum(_answered(experiment, mode, benchmark)[0] for benchmark in benchmarks)
+            yield Work(
+                "evaluation",
+                "generate_answers",
+                f"{model}/{mode}",
+                **_generation(experiment, base, tokens),
+            )
+        for benchmark in benchmarks:
+            tokens, disk = _answered(experiment, mode, benchmark)
+            own_request = (
+                {"hours": JOURNAL_HOURS} if together else _generation(experiment, base, tokens)
+            )
+            name = f"{model}/{mode}/{benchmark}"
+            yield Work("evaluation", "answer_benchmark", name, disk=disk, **own_request)
+
+
+def _answered(experiment: Experiment, mode: Mode, benchmark: str) -> tuple[float, float]:
+    """Tokens read and written for one benchmark, and bytes of its answers."""
     settings = experiment.evaluation
-    for model, mode, benchmark in sorted(experiment.all_evaluations):
-        answer = min(lengths(experiment, mode)[1], settings.max_new_tokens)
-        rounds = 2 if mode == "tool" else 1  # as a rule: the program, then the words after it
-        rows = experiment.split(benchmark, "test").taken * settings.samples
-        tokens = rows * rounds * (QUESTION_TOKENS + answer)
-        yield Work(
-            "evaluation",
-            "answer_benchmark",
-            f"{model}/{mode}/{benchmark}",
-            **_generation(experiment, experiment.models[model].base, tokens),
-            disk=rows * answer * ROW_BYTES,
-        )
+    answer = min(lengths(experiment, mode)[1], settings.max_new_tokens)
+    rounds = 2 if mode == "tool" else 1  # as a rule: the program, then the words after it
+    rows = experiment.split(benchmark, "test").taken * settings.samples
+    return rows * rounds * (QUESTION_TOKENS + answer), rows * answer * ROW_BYTES
 
 
 # ---------------------------------------------------------------- nodes
@@ -363,7 +384,7 @@ def _evaluation(experiment: Experiment) -> Iterator[Work]:
 NODE_KINDS = ("train", "vllm", "evaluate")  # by the software that the jobs use: envs/
 _PROGRAMS = {
     "train": ("train_synthesizer", "train_reference", "train_model"),
-    "vllm": ("synthesize", "synthesize_candidates", "answer_benchmark"),
+    "vllm": ("synthesize", "synthesize_candidates", "generate_answers", "answer_benchmark"),
     "evaluate": (),
 }
 
