@@ -296,6 +296,12 @@ def test_loss_that_is_no_number_names_the_step():
         train(model, packs, RECIPE | {"global_batch": 1, "micro_batch": 1}, seed=1)
 
 
+def test_a_token_that_the_model_does_not_know_is_one_line():
+    packs = [packing.join([packing.Document([7, 999, 7], [packing.IGNORED, 999, 7])])]
+    with pytest.raises(io.UserError, match=r"holds token 999, the model knows \d+\. It was packed"):
+        train(llama(), packs, RECIPE | {"global_batch": 1, "micro_batch": 1}, seed=1)
+
+
 def test_nothing_to_train_on():
     with pytest.raises(io.UserError, match="nothing to train on"):
         train(llama(), [], RECIPE, seed=1)

@@ -7,7 +7,6 @@ import inspect
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -21,11 +20,10 @@ from torch.utils.data import Sampler
 
 from .. import io
 from ..program import Progress
-from . import schedules
+from . import saved_states, schedules
 from .packing import IGNORED
 from .recipe import TrainingRecipe
 
-_COMPLETE = "complete"  # a checkpoint without this file was torn by a kill
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}  # as transformers has them
 _EMPTY = {"input_ids": [0], "labels": [IGNORED], "positions": [0]}  # fills up the last update
 
@@ -57,9 +55,9 @@ class PackTrainer(transformers.Trainer):
         self.rows = math.ceil(length / share) * share
         once = getattr(packs, "tokens", None) or sum(len(p["input_ids"]) for p in packs)
         self.total_tokens = once * recipe.epochs
-        self.checkpoint = _last_checkpoint(state)
         self._open_history()
         core = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.vocabulary: int = core.get_input_embeddings().num_embeddings
         parameters = inspect.signature(core.forward).parameters
         self.head_on_labels = "logits_to_keep" in parameters
         self.router_loss = getattr(core.config, "router_aux_loss_coef", 0.0) or 0.0
@@ -120,6 +118,11 @@ class PackTrainer(transformers.Trainer):
             key: torch.tensor([list(chain.from_iterable(r[key] for r in rows))])
             for key in ("input_ids", "labels", "positions")
         }
+        if int(row["input_ids"].max()) >= self.vocabulary:  # on a GPU a crash without a cause
+            raise io.UserError(
+                f"{self.what}: a pack holds token {int(row['input_ids'].max())}, the model knows"
+                f" {self.vocabulary}. It was packed for another tokenizer: delete it, run again."
+            )
         # What a token predicts is the label of the next one; a document's first label is none.
         targets = torch.nn.functional.pad(row["labels"][0, 1:], (0, 1), value=IGNORED)
         return {
@@ -194,19 +197,23 @@ class PackTrainer(transformers.Trainer):
     # ------------------------------------------------------------ history, checkpoints
 
     def _open_history(self) -> None:
+        """Find the state to go on from, and cut the history to it: `checkpoint`, `lines`."""
         path = self.folder / "history.jsonl"
-        done = int(self.checkpoint.rpartition("-")[2]) if self.checkpoint else 0
         main = int(os.environ.get("RANK", "0")) == 0
-        lines: dict[int, dict[str, Any]] = {}
-        if path.exists():
-            with io.Journal(path, "step") as journal:
-                records = ((int(step), line) for step, line in journal.records.items())
-                lines = {step: line for step, line in records if step <= done}
+        found: list[Any] = [None, []]  # the state, the lines up to it
         if main:
-            io.write_text(path, "".join(json.dumps(lines[s]) + "\n" for s in sorted(lines)))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lines = saved_states.read_history(path)
+            if checkpoint := saved_states.last_whole(self.folder, len(lines)):
+                done = int(checkpoint.name.rpartition("-")[2])
+                found = [str(checkpoint), lines[:done]]
+            io.write_text(path, "".join(json.dumps(line) + "\n" for line in found[1]))
+        if torch.distributed.is_initialized():  # one process looks at the files, the others follow
+            torch.distributed.broadcast_object_list(found)
+        self.checkpoint: str | None = found[0]
+        self.lines: dict[int, dict[str, Any]] = {line["step"]: line for line in found[1]}
+        self.tokens: int = found[1][-1]["tokens"] if found[1] else 0
         self.history = io.Journal(path, "step", durable=False) if main else None
-        self.lines = dict(sorted(lines.items()))
-        self.tokens: int = lines[done]["tokens"] if done else 0
 
     def close_history(self) -> None:
         """Close `history.jsonl` of the state folder."""
@@ -285,15 +292,7 @@ class _Callbacks(transformers.TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.trainer.accelerator.wait_for_everyone()
         if self.trainer.is_world_process_zero():
-            new = self.trainer.folder / f"checkpoint-{state.global_step}"
-            for file in new.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as stream:
-                        os.fsync(stream.fileno())
-            io.write_text(new / _COMPLETE, "")
-            for old in self.trainer.folder.glob("checkpoint-*"):
-                if old != new:
-                    shutil.rmtree(old)
+            saved_states.keep(self.trainer.folder / f"checkpoint-{state.global_step}")
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._end_of_epoch(state)
@@ -356,15 +355,3 @@ def _check_isolation(trainer: PackTrainer) -> None:
             f"{trainer.what}: with transformers {transformers.__version__} this model's attention"
             " crosses packed documents. Install the version in envs/main.lock."
         )
-
-
-def _last_checkpoint(state: Path) -> str | None:
-    """The newest whole checkpoint; torn ones are removed."""
-    state.mkdir(parents=True, exist_ok=True)
-    whole = []
-    for folder in state.glob("checkpoint-*"):
-        if (folder / _COMPLETE).exists():
-            whole.append(folder)
-        elif int(os.environ.get("RANK", "0")) == 0:
-            shutil.rmtree(folder)
-    return str(max(whole, key=lambda f: int(f.name.rpartition("-")[2]))) if whole else None

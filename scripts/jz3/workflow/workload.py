@@ -39,7 +39,7 @@ PACK_BYTES = 9  # of host memory per token, twice what it holds while it grows
 PACK_RATE = 300_000.0  # tokens packed per second (530,000 measured on two cores)
 ROW_BYTES = 4  # per token of a stored text, compressed
 QUESTION_TOKENS = 100  # of a benchmark problem
-STATES = 2  # of a training kept at once
+STATES = 3  # of a training at once: two are kept while the next is written
 JOURNAL_HOURS = 0.02  # of a job that reads one benchmark's answers from its journals
 
 
@@ -304,7 +304,7 @@ def _synthesis(experiment: Experiment) -> Iterator[Work]:
 
 
 def state_bytes(works: Iterable[Work]) -> float:
-    """Disk of unfinished training, if all models train at once: weights and two moments, twice."""
+    """Disk of unfinished training, if all models train at once: weights and two moments each."""
     return STATES * 12 / WEIGHT_BYTES * sum(w.disk for w in works if w.rule == "train_model")
 
 
