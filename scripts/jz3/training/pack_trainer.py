@@ -16,6 +16,7 @@ from typing import Any
 import safetensors.torch
 import torch
 import transformers
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import Sampler
 
 from .. import io
@@ -25,7 +26,18 @@ from .packing import IGNORED
 from .recipe import TrainingRecipe
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor"}  # as transformers has them
+_SHARDED = {
+    "version": 2,
+    "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "state_dict_type": "SHARDED_STATE_DICT",
+    "cpu_ram_efficient_loading": True,  # see train.load_model
+}
 _EMPTY = {"input_ids": [0], "labels": [IGNORED], "positions": [0]}  # fills up the last update
+
+
+def is_sharded(gpu: bool, world: int) -> bool:
+    """Whether the processes share weights, gradients and moments (FSDP): on GPUs."""
+    return gpu and world > 1
 
 
 class PackTrainer(transformers.Trainer):
@@ -62,45 +74,50 @@ class PackTrainer(transformers.Trainer):
         self.head_on_labels = "logits_to_keep" in parameters
         self.router_loss = getattr(core.config, "router_aux_loss_coef", 0.0) or 0.0
         self.router_loss *= "output_router_logits" in parameters
-        sharded = {
-            "version": 2,
-            "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "state_dict_type": "SHARDED_STATE_DICT",
-            "cpu_ram_efficient_loading": True,  # see train.load_model
-            "activation_checkpointing": recipe.gradient_checkpointing,
-        }
+        shards = is_sharded(gpu, world)
+        settings = transformers.TrainingArguments(
+            output_dir=str(state),
+            seed=seed,
+            use_cpu=not gpu,
+            bf16=recipe.dtype == "bfloat16",
+            tf32=True if gpu else None,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            max_grad_norm=recipe.gradient_clip,
+            num_train_epochs=schedules.passes(recipe),
+            per_device_train_batch_size=recipe.micro_batch,
+            gradient_accumulation_steps=recipe.global_batch // share,
+            optim=_OPTIMIZERS[recipe.optimizer],
+            adam_beta1=0.9,
+            adam_beta2=0.999,
+            adam_epsilon=1e-8,
+            fsdp=shards,  # type: ignore[arg-type]  # True is taken: full shards
+            fsdp_config=_SHARDED | {"activation_checkpointing": recipe.gradient_checkpointing}
+            if shards
+            else None,
+            # Else every GPU holds the gradient of the whole model until the last micro batch.
+            accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+            if shards
+            else None,
+            # The name that transformers 5.17 to 5.23 all know.
+            gradient_checkpointing=recipe.gradient_checkpointing and not shards,
+            logging_steps=1,
+            logging_nan_inf_filter=False,
+            save_strategy="no",  # our callback decides, so as not to save what is finished
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=gpu,
+        )
+        if shards:  # accelerate's own policy adds gradients up in bfloat16
+            settings.fsdp_plugin_args["mixed_precision_policy"] = MixedPrecisionPolicy(
+                param_dtype=getattr(torch, recipe.dtype), reduce_dtype=torch.float32
+            )
         super().__init__(
             model=model,
             train_dataset=_Rows(packs),
             data_collator=self._collate,
-            args=transformers.TrainingArguments(
-                output_dir=str(state),
-                seed=seed,
-                use_cpu=not gpu,
-                bf16=recipe.dtype == "bfloat16",
-                tf32=True if gpu else None,
-                learning_rate=recipe.learning_rate,
-                weight_decay=recipe.weight_decay,
-                max_grad_norm=recipe.gradient_clip,
-                num_train_epochs=schedules.passes(recipe),
-                per_device_train_batch_size=recipe.micro_batch,
-                gradient_accumulation_steps=recipe.global_batch // share,
-                optim=_OPTIMIZERS[recipe.optimizer],
-                adam_beta1=0.9,
-                adam_beta2=0.999,
-                adam_epsilon=1e-8,
-                fsdp=gpu and world > 1,  # type: ignore[arg-type]  # True is taken: full shards
-                fsdp_config=sharded if gpu and world > 1 else None,
-                # The name that transformers 5.17 to 5.23 all know.
-                gradient_checkpointing=recipe.gradient_checkpointing and not (gpu and world > 1),
-                logging_steps=1,
-                logging_nan_inf_filter=False,
-                save_strategy="no",  # our callback decides, so as not to save what is finished
-                report_to="none",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                dataloader_pin_memory=gpu,
-            ),
+            args=settings,
             callbacks=[_Callbacks(self)],
         )
         self.remove_callback(transformers.trainer_callback.PrinterCallback)
