@@ -146,7 +146,7 @@ def test_attention_of_packed_documents(figure):
 
 def test_training_speed_of_1b(figure, tmp_path, clean_gpu):
     shape, recipe = (ONE_B, RECIPE) if GPU else (TINY, SMALL)
-    made = train_shape.measure(train_shape.make_model(shape), 6, recipe, tmp_path)
+    made = train_shape.measure(train_shape.make_model(shape), 6, recipe, tmp_path, warm=True)
     operations = 6 * made["parameters"] * made["tokens_per_second"]
     figure("attention", made["attention"])
     figure("parameters", f"{made['parameters'] / 1e9:.3g} billion")

@@ -47,11 +47,14 @@ def make_model(shape, device=None):
         return transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape))
 
 
-def measure(model, updates, recipe, folder):
-    """Train on packs; what it took: a dict of figures."""
+def measure(model, updates, recipe, folder, warm=False):
+    """Train on packs; what it took: a dict of figures.
+
+    warm: train a little before, for kernels and caches; a sharded model trains but once.
+    """
     rows = list(packs(updates * recipe["global_batch"], recipe["length"], model.config.vocab_size))
     parameters = sum(weight.numel() for weight in model.parameters())
-    if "WORLD_SIZE" not in os.environ:  # kernels, caches; a model is sharded but once
+    if warm:
         train(model, rows[: 2 * recipe["global_batch"]], recipe, seed=0)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
